@@ -1,0 +1,97 @@
+"""Connections and transactions: the only module that knows the pool, and where lost races are tried again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tallystick.kernel.errors import TallystickError
+
+T = TypeVar("T")
+Connection = psycopg.AsyncConnection[DictRow]
+Row = Mapping[str, Any]
+
+_RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_ATTEMPTS = 5
+
+
+class Database:
+    """A pool to the `admin` server and, where tenants live elsewhere, one to the `data` server.
+
+    On plain PostgreSQL the two are one pool; on a distributed one `data(workspace_id)` may reach another node.
+    """
+
+    def __init__(self, admin_url: str, data_url: str | None = None, *, pool_size: int = 10) -> None:
+        self._admin = _pool(admin_url, pool_size)
+        self._data = _pool(data_url, pool_size) if data_url and data_url != admin_url else self._admin
+
+    async def open(self) -> None:
+        """Open the pools and wait for a first connection. Raises `databaseUnavailable`."""
+        for pool in {self._admin, self._data}:
+            try:
+                await pool.open(wait=True, timeout=30)
+            except PoolTimeout as error:
+                raise TallystickError("databaseUnavailable", "The database does not answer.") from error
+
+    async def close(self) -> None:
+        for pool in {self._admin, self._data}:
+            await pool.close()
+
+    @asynccontextmanager
+    async def admin(self) -> AsyncIterator[Connection]:
+        """A transaction on the admin connection: reference tables, jobs, advisory locks, migrations."""
+        async with _transaction(self._admin) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def data(self, workspace_id: UUID | None = None) -> AsyncIterator[Connection]:
+        """A transaction where the workspace's rows live."""
+        async with _transaction(self._data) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def read(self, workspace_id: UUID | None = None) -> AsyncIterator[Connection]:
+        """One snapshot, read only: the figures that a query combines belong to one instant."""
+        async with _transaction(self._data) as conn:
+            await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield conn
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]], *, admin: bool = False) -> T:
+        """Run `work` in one transaction, again from its beginning when the database chose it as the victim of a race."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self.admin() if admin else self.data() as conn:
+                    return await work(conn)
+            except _RETRIED:
+                if attempt == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.01 * attempt)
+        raise AssertionError("unreachable")
+
+
+def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(
+        url,
+        connection_class=psycopg.AsyncConnection[DictRow],
+        min_size=1,
+        max_size=size,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"row_factory": dict_row, "options": "-c timezone=UTC", "application_name": "tallystick"},
+    )
+
+
+@asynccontextmanager
+async def _transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+    try:
+        async with pool.connection() as conn:
+            yield conn
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        if isinstance(error, _RETRIED):
+            raise
+        raise TallystickError("databaseUnavailable", "The database does not answer; nothing was written.") from error

@@ -1,0 +1,115 @@
+-- What was used: keys that make ingest exactly-once, immutable events with their charge, rollups, tier counters.
+
+-- tenant: outlives the events; hash covers type, subject and canonical data, event_id points to the first outcome
+CREATE TABLE event_key (
+    workspace_id uuid NOT NULL,
+    source text NOT NULL,
+    id text NOT NULL,
+    hash bytea NOT NULL,
+    time timestamptz NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (workspace_id, source, id)
+);
+
+-- tenant: one row per accepted event, and one per reversal of an earlier one (reverses is set, figures negated).
+-- time is as reported; used_at is the instant the figures count for: the original's, for a reversal or an adjustment.
+CREATE TABLE usage_event (
+    workspace_id uuid NOT NULL,
+    used_at timestamptz NOT NULL,
+    id uuid NOT NULL,
+    source text NOT NULL,
+    source_id text NOT NULL,
+    type text NOT NULL,
+    subject text NOT NULL,
+    time timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,
+    data json NOT NULL,
+    category text NOT NULL,
+    slug text NOT NULL,
+    status text,
+    project_id uuid,
+    user_id uuid,
+    workflow_id uuid,
+    agent_id uuid,
+    connector_id uuid,
+    tool_id uuid,
+    table_id uuid,
+    language_model text,
+    integration text,
+    run text,
+    quantity numeric NOT NULL,
+    tokens_in bigint NOT NULL,
+    tokens_out bigint NOT NULL,
+    credits bigint NOT NULL,
+    tool_runs bigint NOT NULL,
+    provider_cost bigint,
+    state text NOT NULL CHECK (state IN ('priced', 'unpriced', 'waived', 'direct')),
+    price_version_id uuid,
+    counter_before numeric,
+    overdrawn boolean NOT NULL,
+    covered boolean NOT NULL,
+    reverses uuid,
+    adjusts uuid,
+    transaction_id uuid NOT NULL,
+    PRIMARY KEY (workspace_id, used_at, id)
+);
+
+CREATE INDEX usage_event_reverses ON usage_event (workspace_id, reverses) WHERE reverses IS NOT NULL;
+
+CREATE INDEX usage_event_adjusts ON usage_event (workspace_id, adjusts) WHERE adjusts IS NOT NULL;
+
+CREATE INDEX usage_event_unpriced ON usage_event (workspace_id, type, language_model) WHERE state = 'unpriced';
+
+-- tenant: bucket is a digest of the dimensions, so that the key stays small and the columns stay readable
+CREATE TABLE rollup_daily (
+    workspace_id uuid NOT NULL,
+    day date NOT NULL,
+    bucket uuid NOT NULL,
+    type text NOT NULL,
+    category text NOT NULL,
+    slug text NOT NULL,
+    status text,
+    project_id uuid,
+    user_id uuid,
+    workflow_id uuid,
+    agent_id uuid,
+    connector_id uuid,
+    tool_id uuid,
+    table_id uuid,
+    language_model text,
+    integration text,
+    events bigint NOT NULL,
+    quantity numeric NOT NULL,
+    tokens_in bigint NOT NULL,
+    tokens_out bigint NOT NULL,
+    credits bigint NOT NULL,
+    tool_runs bigint NOT NULL,
+    provider_cost bigint NOT NULL,
+    unpriced bigint NOT NULL,
+    PRIMARY KEY (workspace_id, day, bucket)
+);
+
+-- tenant: kept for TALLY_HOURLY_ROLLUP_DAYS
+CREATE TABLE rollup_hourly (
+    workspace_id uuid NOT NULL,
+    hour timestamptz NOT NULL,
+    bucket uuid NOT NULL,
+    category text NOT NULL,
+    slug text NOT NULL,
+    workflow_id uuid,
+    agent_id uuid,
+    events bigint NOT NULL,
+    quantity numeric NOT NULL,
+    credits bigint NOT NULL,
+    tool_runs bigint NOT NULL,
+    PRIMARY KEY (workspace_id, hour, bucket)
+);
+
+-- tenant: how far a tiered price has been filled in a billing period (rule M5)
+CREATE TABLE price_counter (
+    workspace_id uuid NOT NULL,
+    target text NOT NULL,
+    period_start timestamptz NOT NULL,
+    quantity numeric NOT NULL,
+    PRIMARY KEY (workspace_id, target, period_start)
+);
