@@ -9,7 +9,7 @@ NANO: Final = 1_000_000_000
 """Nano-units in one credit or one tool run."""
 
 MAX_NANO: Final = 10**17
-"""Largest amount that one request may name, in nano-units: 100,000,000 credits; ninety of them fit in a bigint balance."""
+"""Largest amount that one request may name, in nano-units: 100,000,000 credits; ninety of them fit a bigint."""
 
 
 def parse_credits(value: object, *, field: str = "amount", signed: bool = False) -> int:
@@ -42,7 +42,7 @@ def format_credits(nano: int) -> str:
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
-    """`numerator / denominator` rounded once to an integer, halves to the even neighbour (rule M3). `denominator` > 0."""
+    """`numerator / denominator` rounded once to an integer, halves to even (rule M3). `denominator` > 0."""
     quotient, rest = divmod(numerator, denominator)
     twice = 2 * rest
     if twice > denominator or (twice == denominator and quotient & 1):

@@ -62,7 +62,7 @@ class Database:
             yield conn
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, admin: bool = False) -> T:
-        """Run `work` in one transaction, again from its beginning when the database chose it as the victim of a race."""
+        """Run `work` in one transaction, again from its beginning when it lost a race to another."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self.admin() if admin else self.data() as conn:

@@ -2,7 +2,8 @@
 -- Amounts are nano-units (10⁻⁹ credit or tool run). Entries of one transaction sum to zero.
 
 -- tenant: one row per workspace and unit, the row that every debit locks: posted = sum of remaining - overdraft
--- = issued - used - expired; allocation is rule M18's, allocation_no re-arms its thresholds; nothing is due before due_at
+-- = issued - used - expired; allocation is rule M18's, allocation_no re-arms its thresholds; nothing is due before due_at;
+-- resources_no (of the credits row) grows when a connector changes, so that caches of its attributes know
 CREATE TABLE balance (
     workspace_id uuid NOT NULL,
     unit text NOT NULL CHECK (unit IN ('credits', 'tool_runs')),
@@ -16,6 +17,7 @@ CREATE TABLE balance (
     allocation_no bigint NOT NULL DEFAULT 0,
     seq bigint NOT NULL DEFAULT 0,
     due_at timestamptz,
+    resources_no bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (workspace_id, unit)
 );
 

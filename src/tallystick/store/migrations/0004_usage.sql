@@ -47,7 +47,7 @@ CREATE TABLE usage_event (
     price_version_id uuid,
     counter_before numeric,
     overdrawn boolean NOT NULL,
-    covered boolean NOT NULL,
+    covered_by uuid,
     reverses uuid,
     adjusts uuid,
     transaction_id uuid NOT NULL,

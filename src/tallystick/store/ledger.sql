@@ -1,0 +1,98 @@
+-- name: open_balances
+-- Both balance rows of a new workspace.
+INSERT INTO balance (workspace_id, unit)
+VALUES (%(workspace_id)s::uuid, 'credits'), (%(workspace_id)s::uuid, 'tool_runs')
+ON CONFLICT (workspace_id, unit) DO NOTHING
+
+-- name: lock_balances
+-- Lock first, in sorted order: an UPDATE … FROM unnest would not (docs/decisions).
+SELECT workspace_id, unit, held, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, resources_no
+FROM balance
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[])
+ORDER BY workspace_id, unit
+FOR UPDATE
+
+-- name: open_grants
+SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
+    ended_at, expired
+FROM credit_grant
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND remaining > 0
+
+-- name: unended_grants
+-- Used-up grants too: a return may refill them.
+SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
+    ended_at, expired
+FROM credit_grant
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND ended_at IS NULL AND source <> 'history'
+
+-- name: save_balances
+UPDATE balance AS b
+SET posted = n.posted, overdraft = n.overdraft, issued = n.issued, used = n.used, expired = n.expired,
+    allocation = n.allocation, allocation_no = n.allocation_no, seq = n.seq, due_at = n.due_at
+FROM unnest(
+    %(workspace_ids)s::uuid[], %(units)s::text[], %(posted)s::bigint[], %(overdraft)s::bigint[], %(issued)s::bigint[],
+    %(used)s::bigint[], %(expired)s::bigint[], %(allocation)s::bigint[], %(allocation_no)s::bigint[],
+    %(seq)s::bigint[], %(due_at)s::timestamptz[]
+) AS n (workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at)
+WHERE b.workspace_id = n.workspace_id AND b.unit = n.unit AND b.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: insert_grants
+INSERT INTO credit_grant (
+    workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason, ended_at,
+    expired
+)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(ids)s::uuid[], %(units)s::text[], %(sources)s::text[], %(amounts)s::bigint[],
+    %(remaining)s::bigint[], %(priorities)s::int[], %(starts_at)s::timestamptz[], %(expires_at)s::timestamptz[],
+    %(created_at)s::timestamptz[], %(reasons)s::text[], %(ended_at)s::timestamptz[], %(expired)s::bigint[]
+)
+
+-- name: save_grants
+UPDATE credit_grant AS g
+SET remaining = n.remaining, expired = n.expired, ended_at = n.ended_at
+FROM unnest(
+    %(workspace_ids)s::uuid[], %(ids)s::uuid[], %(remaining)s::bigint[], %(expired)s::bigint[],
+    %(ended_at)s::timestamptz[]
+) AS n (workspace_id, id, remaining, expired, ended_at)
+WHERE g.workspace_id = n.workspace_id AND g.id = n.id AND g.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: add_history
+-- One history grant per import, workspace and unit; it grows with what it covers and never has anything left.
+INSERT INTO credit_grant (
+    workspace_id, id, unit, source, amount, remaining, priority, starts_at, created_at, reason
+)
+SELECT workspace_id, id, unit, 'history', amount, 0, 0, %(now)s::timestamptz, %(now)s::timestamptz, 'history'
+FROM unnest(%(workspace_ids)s::uuid[], %(ids)s::uuid[], %(units)s::text[], %(amounts)s::bigint[])
+    AS n (workspace_id, id, unit, amount)
+ON CONFLICT (workspace_id, id) DO UPDATE SET amount = credit_grant.amount + excluded.amount
+
+-- name: insert_transactions
+INSERT INTO ledger_transaction (workspace_id, unit, seq, id, kind, key, effective_at, created_at, reason, actor)
+SELECT workspace_id, unit, seq, id, kind, key, effective_at, %(now)s::timestamptz, reason, actor
+FROM unnest(
+    %(workspace_ids)s::uuid[], %(units)s::text[], %(seqs)s::bigint[], %(ids)s::uuid[], %(kinds)s::text[],
+    %(keys)s::text[], %(effective_at)s::timestamptz[], %(reasons)s::text[], %(actors)s::text[]
+) AS n (workspace_id, unit, seq, id, kind, key, effective_at, reason, actor)
+
+-- name: insert_entries
+INSERT INTO ledger_entry (workspace_id, unit, seq, position, account, grant_id, amount, balance_after)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(units)s::text[], %(seqs)s::bigint[], %(positions)s::smallint[],
+    %(accounts)s::text[], %(grant_ids)s::uuid[], %(amounts)s::bigint[], %(balances)s::bigint[]
+)
+
+-- name: transaction_by_key
+SELECT seq, id, kind FROM ledger_transaction
+WHERE workspace_id = %(workspace_id)s::uuid AND unit = %(unit)s::text AND key = %(key)s::text
+
+-- name: grant_by_id
+SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
+    ended_at, expired
+FROM credit_grant
+WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid
+
+-- name: due_workspaces
+SELECT DISTINCT workspace_id FROM balance
+WHERE due_at <= %(now)s::timestamptz
+ORDER BY workspace_id
+LIMIT %(most)s::int
