@@ -1,7 +1,10 @@
 """Resources: what usage is attributed to. Their kinds, their keys, and how an id comes from a key."""
 
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha1
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 from uuid import UUID
 
 from tallystick.domain.texts import as_uuid
@@ -25,6 +28,21 @@ KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 MOST_PER_KIND: Final = 10_000
 """How many resources of one kind a workspace may have before a new one is refused `tooManyResources`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource. A deleted one keeps its id and last name, so that reports stay readable (rule M30)."""
+
+    id: UUID
+    kind: str
+    key: str
+    name: str
+    description: str
+    attributes: Mapping[str, Any]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    deleted_at: dt.datetime | None
 
 
 def resource_id(workspace_id: UUID, kind: str, name: str) -> UUID:

@@ -1,4 +1,4 @@
-"""Amounts on the wire: JSON numbers that carry every digit of the integer, in both directions, never through a float."""
+"""Amounts on the wire: JSON numbers with every digit of the integer, both ways, never through a float."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeVar
@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Credits:
     """An amount of credits or tool runs, held in nano-units; on the wire a number such as `0.01` or `75`.
 
-    Use it as the type of a field of a wire struct. It is not a dataclass on purpose: msgspec would write one as an object.
+    Use it as the type of a field of a wire struct. No dataclass on purpose: msgspec would write one as an object.
     """
 
     __slots__ = ("nano",)
