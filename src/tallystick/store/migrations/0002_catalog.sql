@@ -10,18 +10,20 @@ CREATE TABLE meter (
     created_at timestamptz NOT NULL
 );
 
--- reference: the version in force at an instant is the one with the latest valid_from not after it
+-- reference: the version in force at an instant is the one with the latest valid_from not after it; an operator's own
+-- stands over a shipped or public one of the same target, so that they may start together
 CREATE TABLE price_version (
     id uuid PRIMARY KEY,
     target text NOT NULL,
     valid_from timestamptz NOT NULL,
     model text NOT NULL,
     rates jsonb NOT NULL,
+    origin text NOT NULL CHECK (origin IN ('operator', 'shipped', 'public')),
     source text NOT NULL,
     source_text text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL,
     digest bytea NOT NULL,
-    UNIQUE (target, valid_from)
+    UNIQUE (target, origin, valid_from)
 );
 
 -- reference
