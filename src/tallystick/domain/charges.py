@@ -5,10 +5,11 @@ in two steps, because a tiered price first needs its counter locked: `version_fo
 """
 
 import datetime as dt
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from tallystick.domain.counters import TokenCounters
 from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL
@@ -28,8 +29,7 @@ from tallystick.kernel.errors import TallystickError
 _NO_COUNTERS: Final = TokenCounters()
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True, gc=False):
     """What pricing needs to know of an event. `cost` is the provider's in USD; `provider` and `model` are as reported
     and `canonical` what they resolve to among public models; `counters` is given for `llm.tokens`."""
 

@@ -1,18 +1,20 @@
 -- What was used: keys that make ingest exactly-once, immutable events with their charge, rollups, tier counters.
 
--- tenant: outlives the events; hash covers type, subject and canonical data, event_id points to the first outcome
+-- tenant: outlives the events; hash covers type, subject and canonical data,
+-- used_at and event_id point to the first outcome, the row in usage_event
 CREATE TABLE event_key (
     workspace_id uuid NOT NULL,
     source text NOT NULL,
     id text NOT NULL,
     hash bytea NOT NULL,
-    time timestamptz NOT NULL,
+    used_at timestamptz NOT NULL,
     event_id uuid NOT NULL,
     PRIMARY KEY (workspace_id, source, id)
 );
 
 -- tenant: one row per accepted event, and one per reversal of an earlier one (reverses is set, figures negated).
 -- time is as reported; used_at is the instant the figures count for: the original's, for a reversal or an adjustment.
+-- type is as reported, meter the type it is counted as; transaction_id is that of the ledger transactions of its commit.
 CREATE TABLE usage_event (
     workspace_id uuid NOT NULL,
     used_at timestamptz NOT NULL,
@@ -24,6 +26,8 @@ CREATE TABLE usage_event (
     time timestamptz NOT NULL,
     received_at timestamptz NOT NULL,
     data json NOT NULL,
+    run text,
+    meter text NOT NULL,
     category text NOT NULL,
     slug text NOT NULL,
     status text,
@@ -36,7 +40,6 @@ CREATE TABLE usage_event (
     table_id uuid,
     language_model text,
     integration text,
-    run text,
     quantity numeric NOT NULL,
     tokens_in bigint NOT NULL,
     tokens_out bigint NOT NULL,

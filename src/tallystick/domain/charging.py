@@ -1,0 +1,206 @@
+"""Charging: one rated line item for each usage event, and the reversal that takes one back (rules M3, M6 to M10)."""
+
+import dataclasses
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from tallystick.domain.attribution import Attribution
+from tallystick.domain.charges import Use, amount, provider_cost, version_for
+from tallystick.domain.counters import TokenCounters, disjoint
+from tallystick.domain.events import LITELLM, UsageEvent, quantity_of
+from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.prices import PriceBook, PriceVersion
+from tallystick.domain.rating import rate_tiered
+from tallystick.kernel.credits import parse_credits
+from tallystick.kernel.errors import TallystickError
+
+PRICED: Final = "priced"
+UNPRICED: Final = "unpriced"
+WAIVED: Final = "waived"
+DIRECT: Final = "direct"
+
+
+@dataclass(eq=False, slots=True)
+class Charge:
+    """One event's line item. Amounts in nano-units, provider cost in nano-USD.
+
+    `tier` is set where a tiered price must still be applied, once its counter is locked. `sign` is -1 for a reversal.
+    """
+
+    event: UsageEvent
+    attribution: Attribution
+    quantity: int | Decimal
+    used_at: dt.datetime
+    tokens_in: int = 0
+    tokens_out: int = 0
+    credits: int = 0
+    tool_runs: int = 0
+    provider_cost: int | None = None
+    state: str = PRICED
+    price_version_id: UUID | None = None
+    tier: PriceVersion | None = None
+    counter_before: int | Decimal | None = None
+    id: UUID = UUID(int=0)
+    overdrawn: bool = False
+    covered_by: UUID | None = None
+    reverses: UUID | None = None
+    adjusts: UUID | None = None
+    sign: int = 1
+
+    def apply_tier(self, before: int | Decimal) -> int | Decimal:
+        """Rate against the counter as it stands; the counter after it (rule M5). A reversal takes back from its end."""
+        if self.tier is None:
+            raise AssertionError("not a tiered charge")
+        self.counter_before = before
+        self.credits = rate_tiered(self.tier, before, self.quantity)
+        return before + self.quantity
+
+    @property
+    def measures(self) -> tuple[int | Decimal, ...]:
+        """What it adds to a rollup, in the order of `rollups.MEASURES`."""
+        counted = 0 if self.adjusts else self.sign
+        if self.adjusts:
+            unpriced = -1
+        else:
+            unpriced = self.sign if self.state == UNPRICED else 0
+        return (
+            counted,
+            self.quantity,
+            self.tokens_in,
+            self.tokens_out,
+            self.credits,
+            self.tool_runs,
+            self.provider_cost or 0,
+            unpriced,
+        )
+
+
+def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -> Charge:
+    """Rate one event by the version in force at its time (rule M2); an unknown price is `unpriced`, never a refusal.
+
+    Raises `invalidCounters`, `invalidQuantity`, `invalidAmount` or `amountTooLarge`.
+    """
+    kind = attribution.meter.type
+    facts = event.facts
+    counters = None
+    quantity: int | Decimal
+    if kind == LLM_TOKENS:
+        counters = counters_of(event)
+        quantity = counters.tokens_in + counters.tokens_out
+    else:
+        quantity = quantity_of(facts)
+    use = use_of(attribution, event.time, quantity, facts.cost, counters)
+    charge = Charge(event, attribution, quantity, event.time, provider_cost=provider_cost(prices, use))
+    if counters is not None:
+        charge.tokens_in, charge.tokens_out = counters.tokens_in, counters.tokens_out
+    if kind == TOOL_CALL:
+        charge.tool_runs = parse_credits(quantity, field="quantity")
+    if kind == DIRECT_CHARGE:
+        charge.state = DIRECT
+        charge.credits = parse_credits(quantity, field="quantity")
+    elif attribution.waived:
+        charge.state = WAIVED
+    else:
+        price(charge, version_for(prices, use), use, prices)
+    return charge
+
+
+def use_of(
+    attribution: Attribution,
+    time: dt.datetime,
+    quantity: int | Decimal,
+    cost: Decimal | None,
+    counters: TokenCounters | None,
+) -> Use:
+    """What pricing needs to know of one use."""
+    d = attribution.dimensions
+    if counters is not None:
+        return Use(
+            LLM_TOKENS,
+            time,
+            quantity,
+            counters,
+            cost,
+            provider=attribution.provider,
+            model=d.language_model,
+            canonical=attribution.canonical,
+        )
+    return Use(
+        attribution.meter.type,
+        time,
+        quantity,
+        cost=cost,
+        tool_id=d.tool_id,
+        connector_id=d.connector_id,
+        integration=d.integration,
+        action=attribution.action,
+    )
+
+
+def price(charge: Charge, version: PriceVersion | None, use: Use, prices: PriceBook) -> None:
+    """Put a version's price on a charge; a tiered one waits for its counter."""
+    if version is None:
+        charge.state = UNPRICED
+        return
+    charge.state = PRICED
+    charge.price_version_id = version.id
+    if version.is_tiered:
+        charge.tier = version
+    else:
+        charge.credits = amount(prices, version, use)
+
+
+def counters_of(event: UsageEvent) -> TokenCounters:
+    """The disjoint counters of a language-model call, LiteLLM's names included. Raises `invalidCounters`."""
+    facts = event.facts
+    if event.type == LITELLM:
+        return _litellm_counters(event)
+    return disjoint(
+        facts.input_tokens or 0,
+        facts.output_tokens or 0,
+        cached=facts.cached_input_tokens or 0,
+        cache_write=facts.cache_write_tokens or 0,
+        cache_write_1h=facts.cache_write1h_tokens or 0,
+        audio_input=facts.audio_input_tokens or 0,
+        image_input=facts.image_input_tokens or 0,
+        reasoning=facts.reasoning_tokens or 0,
+        audio_output=facts.audio_output_tokens or 0,
+        requests=1 if facts.requests is None else facts.requests,
+        searches=facts.searches or 0,
+    )
+
+
+def _litellm_counters(event: UsageEvent) -> TokenCounters:
+    facts = event.facts
+    prompt, completion = facts.prompt_tokens or 0, facts.completion_tokens
+    if completion is None:
+        completion = max((facts.total_tokens or 0) - prompt, 0)
+    if facts.total_tokens not in (None, prompt + completion):
+        raise TallystickError(
+            "invalidCounters",
+            "total_tokens must be the sum of prompt_tokens and completion_tokens.",
+            figures={"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": facts.total_tokens},
+        )
+    return disjoint(prompt, completion)
+
+
+def reversal_of(original: Charge, event: UsageEvent) -> Charge:
+    """The charge that takes `original` back, booked now and shown on the day of use; `event` is what asks for it."""
+    return dataclasses.replace(
+        original,
+        event=event,
+        quantity=-original.quantity,
+        tokens_in=-original.tokens_in,
+        tokens_out=-original.tokens_out,
+        credits=-original.credits,
+        tool_runs=-original.tool_runs,
+        provider_cost=None if original.provider_cost is None else -original.provider_cost,
+        counter_before=None,
+        overdrawn=False,
+        reverses=original.id,
+        adjusts=None,
+        sign=-original.sign,
+    )

@@ -1,0 +1,208 @@
+"""Usage events: what a report must look like, and what makes two reports the same one."""
+
+import datetime as dt
+from base64 import b64decode
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from tallystick.domain.counters import MAX_COUNT
+from tallystick.domain.texts import has_control_characters
+from tallystick.kernel.errors import TallystickError
+
+CANCELLED: Final = "event.cancelled"
+LITELLM: Final = "litellm_tokens"
+LONGEST_ID_BYTES: Final = 1024
+LONGEST_NAME: Final = 200
+QUANTITY_MAX: Final = Decimal(10) ** 15
+
+_Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The identity of an earlier event, as named by a correction."""
+
+    source: str
+    id: str
+
+
+class EventData(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    """The `data` of an event, as `interfaces.md` lists it. An empty name means the same as an absent one."""
+
+    run: _Name = None
+    batch: _Name = None
+    node: _Name = None
+    workflow: _Name = None
+    agent: _Name = None
+    connector: _Name = None
+    integration: _Name = None
+    action: _Name = None
+    tool: _Name = None
+    model: _Name = None
+    table: _Name = None
+    user: _Name = None
+    team: _Name = None
+    project: _Name = None
+    api_key: _Name = None
+    deployment: _Name = None
+    status: str | None = None
+    quantity: Decimal | None = None
+    cost: Decimal | None = None
+    kind: _Name = None
+    label: _Name = None
+    input_tokens: _Count = None
+    output_tokens: _Count = None
+    cached_input_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cache_write1h_tokens: _Count = msgspec.field(name="cacheWrite1hTokens", default=None)
+    reasoning_tokens: _Count = None
+    audio_input_tokens: _Count = None
+    audio_output_tokens: _Count = None
+    image_input_tokens: _Count = None
+    requests: _Count = None
+    searches: _Count = None
+    replaces: Target | None = None
+    source: str | None = None
+    id: str | None = None
+    reason: str | None = None
+    prompt_tokens: _Count = msgspec.field(name="prompt_tokens", default=None)
+    completion_tokens: _Count = msgspec.field(name="completion_tokens", default=None)
+    total_tokens: _Count = msgspec.field(name="total_tokens", default=None)
+
+
+@dataclass(slots=True)
+class UsageEvent:
+    """One well-formed report. `data` is canonical JSON; `hash` covers type, subject and data, nothing else."""
+
+    source: str
+    source_id: str
+    type: str
+    subject: str
+    time: dt.datetime
+    data: str
+    hash: bytes
+    facts: EventData
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How far an event's time may lie from now (rule M2); `oldest` is None where any past is welcome (imports)."""
+
+    oldest: dt.timedelta | None
+    ahead: dt.timedelta
+
+
+_UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_typed = msgspec.json.Decoder(EventData)
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _exact_number(text: str) -> Any:
+    """A number with a fraction as its exact value: 1.0, 1.00 and 1 are one value, 0.1 keeps its digits."""
+    value = Decimal(text)
+    if not value.is_finite() or abs(value.adjusted()) > 400:
+        raise TallystickError("invalidData", "A number is out of range.", value=text[:64])
+    whole = value.to_integral_value()
+    return int(whole) if value == whole and abs(value.adjusted()) < 30 else str(value.normalize())
+
+
+_generic = msgspec.json.Decoder(float_hook=_exact_number)
+
+
+def read_event(
+    *,
+    specversion: str,
+    source: str,
+    source_id: str,
+    type_: str,
+    subject: str | None,
+    time: dt.datetime | None,
+    data: bytes,
+    now: dt.datetime,
+    window: Window,
+) -> UsageEvent:
+    """Check one report and give it its identity. `data` is the JSON of the event's data.
+
+    Raises `invalidEvent` (envelope), `invalidData`, `timeInFuture` or `timeTooOld` (rule M2).
+    """
+    if specversion != "1.0":
+        raise TallystickError("invalidEvent", "specversion must be 1.0.", field="specversion")
+    _check_identifier(source_id, "id")
+    _check_identifier(source, "source")
+    if not type_:
+        raise TallystickError("invalidEvent", "type must not be empty.", field="type")
+    facts, canonical = read_data(data)
+    if facts.status is not None and facts.status not in ("success", "error", ""):
+        raise TallystickError("invalidData", "status must be success or error.", field="status")
+    named = subject or ""
+    return UsageEvent(
+        source,
+        source_id,
+        type_,
+        named,
+        check_time(time, now, window),
+        canonical.decode(),
+        blake2b(b"\0".join((type_.encode(), named.encode(), canonical)), digest_size=16).digest(),
+        facts,
+    )
+
+
+def read_data(data: bytes) -> tuple[EventData, bytes]:
+    """The typed facts of an event's data, and its canonical JSON: keys sorted, numbers in one form. `invalidData`."""
+    try:
+        facts = _typed.decode(data)
+        canonical = _encode(_generic.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise TallystickError("invalidData", f"data is not as it should be: {_short(error)}") from None
+    if (b"\\u" in canonical and has_control_characters(canonical.decode())) or b"\\u0000" in canonical:
+        raise TallystickError("invalidData", "data must not contain NUL characters.")
+    return facts, canonical
+
+
+def check_time(time: dt.datetime | None, now: dt.datetime, window: Window) -> dt.datetime:
+    """The event's time in UTC; `now` when it gives none. Raises `timeInFuture` or `timeTooOld` (rule M2)."""
+    if time is None:
+        return now
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=dt.UTC)
+    if time > now + window.ahead:
+        raise TallystickError("timeInFuture", "The event's time lies too far ahead.", time=time.isoformat())
+    if time < (_UNIX_EPOCH if window.oldest is None else now - window.oldest):
+        raise TallystickError("timeTooOld", "The event's time lies too far back.", time=time.isoformat())
+    return time.astimezone(dt.UTC)
+
+
+def quantity_of(facts: EventData) -> int | Decimal:
+    """The event's quantity, 1 by default, as an int where it is whole. Raises `invalidQuantity`."""
+    quantity = facts.quantity
+    if quantity is None:
+        return 1
+    if not quantity.is_finite() or quantity < 0 or quantity > QUANTITY_MAX:
+        raise TallystickError("invalidQuantity", f"quantity must lie between 0 and {QUANTITY_MAX:f}.")
+    if quantity != round(quantity, 9):
+        raise TallystickError("invalidQuantity", "quantity has at most nine decimals.")
+    whole = int(quantity)
+    return whole if whole == quantity else quantity
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of `data_base64`. Raises `invalidData`."""
+    try:
+        return b64decode(text, validate=True)
+    except ValueError:
+        raise TallystickError("invalidData", "data_base64 is not base64.") from None
+
+
+def _check_identifier(text: str, field: str) -> None:
+    if not text or len(text) > LONGEST_ID_BYTES or (not text.isprintable() and has_control_characters(text)):
+        raise TallystickError("invalidEvent", f"{field} must be 1 to {LONGEST_ID_BYTES} bytes of text.", field=field)
+    if not text.isascii() and len(text.encode()) > LONGEST_ID_BYTES:
+        raise TallystickError("invalidEvent", f"{field} must be 1 to {LONGEST_ID_BYTES} bytes of text.", field=field)
+
+
+def _short(error: Exception) -> str:
+    return str(error)[:200] or "it nests too deeply"

@@ -1,0 +1,97 @@
+"""The totals of one commit: charges summed into the buckets of days and hours, ready to be added to the stored ones."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+from tallystick.domain.attribution import Attribution
+from tallystick.domain.charging import Charge
+from tallystick.domain.rollups import MEASURES, Sums, add
+
+_DAY_DIMENSIONS = (
+    "types",
+    "categories",
+    "slugs",
+    "statuses",
+    "projects",
+    "users",
+    "workflows",
+    "agents",
+    "connectors",
+    "tools",
+    "tables",
+    "language_models",
+    "integrations",
+)
+_HOUR_DIMENSIONS = ("categories", "slugs", "workflows", "agents")
+_HOUR_MEASURES = tuple(MEASURES.index(name) for name in ("events", "quantity", "credits", "tool_runs"))
+
+
+class Totals:
+    """Sums per attribution and day, and per attribution and hour for what is no older than `hours_since`."""
+
+    def __init__(self, hours_since: dt.datetime) -> None:
+        self._hours_since = hours_since
+        self._days: dict[tuple[Attribution, dt.date], Sums] = {}
+        self._hours: dict[tuple[Attribution, dt.datetime], Sums] = {}
+
+    def add(self, charge: Charge) -> None:
+        """Count one charge on the day and in the hour of its use."""
+        measures = charge.measures
+        used_at = charge.used_at
+        day = (charge.attribution, used_at.date())
+        sums = self._days.get(day)
+        if sums is None:
+            self._days[day] = list(measures)
+        else:
+            add(sums, measures)
+        if used_at >= self._hours_since:
+            hour = (charge.attribution, used_at.replace(minute=0, second=0, microsecond=0))
+            sums = self._hours.get(hour)
+            if sums is None:
+                self._hours[hour] = list(measures)
+            else:
+                add(sums, measures)
+
+    def day_columns(self) -> dict[str, list[Any]]:
+        """Arrays for the daily upsert, sorted by key, one row a bucket: two attributions may share a bucket."""
+        merged: dict[tuple[UUID, dt.date, UUID], tuple[Attribution, Sums]] = {}
+        for (attribution, day), sums in self._days.items():
+            _merge(merged, (attribution.workspace_id, day, attribution.bucket), attribution, sums)
+        rows = sorted(merged.items(), key=lambda row: row[0])
+        columns: dict[str, list[Any]] = {
+            "workspace_ids": [key[0] for key, _ in rows],
+            "days": [key[1] for key, _ in rows],
+            "buckets": [key[2] for key, _ in rows],
+        }
+        for place, name in enumerate(_DAY_DIMENSIONS):
+            columns[name] = [attribution.dimensions[place] for _, (attribution, _) in rows]
+        for place, name in enumerate(MEASURES):
+            columns[name] = [sums[place] for _, (_, sums) in rows]
+        return columns
+
+    def hour_columns(self) -> dict[str, list[Any]]:
+        """Arrays for the hourly upsert, sorted by key, one row a bucket."""
+        merged: dict[tuple[UUID, dt.datetime, UUID], tuple[Attribution, Sums]] = {}
+        for (attribution, hour), sums in self._hours.items():
+            _merge(merged, (attribution.workspace_id, hour, attribution.hour_bucket), attribution, sums)
+        rows = sorted(merged.items(), key=lambda row: row[0])
+        columns: dict[str, list[Any]] = {
+            "workspace_ids": [key[0] for key, _ in rows],
+            "hours": [key[1] for key, _ in rows],
+            "buckets": [key[2] for key, _ in rows],
+        }
+        for place, name in enumerate(_HOUR_DIMENSIONS):
+            columns[name] = [attribution.hour_dimensions[place] for _, (attribution, _) in rows]
+        for place in _HOUR_MEASURES:
+            columns[MEASURES[place]] = [sums[place] for _, (_, sums) in rows]
+        return columns
+
+
+def _merge(
+    merged: dict[Any, tuple[Attribution, Sums]], key: tuple[Any, ...], attribution: Attribution, sums: Sums
+) -> None:
+    if key in merged:
+        add(merged[key][1], tuple(sums))
+    else:
+        merged[key] = (attribution, list(sums))

@@ -1,0 +1,82 @@
+-- name: insert_keys
+-- A key that exists stays as it is; the caller compares the count and asks for the others.
+INSERT INTO event_key (workspace_id, source, id, hash, used_at, event_id)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(sources)s::text[], %(ids)s::text[], %(hashes)s::bytea[], %(used_at)s::timestamptz[],
+    %(event_ids)s::uuid[]
+)
+ON CONFLICT (workspace_id, source, id) DO NOTHING
+
+-- name: keys
+SELECT k.workspace_id, k.source, k.id, k.hash, k.used_at, k.event_id
+FROM event_key AS k
+JOIN unnest(%(workspace_ids)s::uuid[], %(sources)s::text[], %(ids)s::text[]) AS n (workspace_id, source, id)
+    ON k.workspace_id = n.workspace_id AND k.source = n.source AND k.id = n.id
+WHERE k.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: events
+SELECT e.*
+FROM usage_event AS e
+JOIN unnest(%(workspace_ids)s::uuid[], %(used_at)s::timestamptz[], %(ids)s::uuid[]) AS n (workspace_id, used_at, id)
+    ON e.workspace_id = n.workspace_id AND e.used_at = n.used_at AND e.id = n.id
+WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: adjustments
+-- What was booked later on these events: their late prices.
+SELECT e.*
+FROM usage_event AS e
+WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND e.adjusts = ANY(%(ids)s::uuid[])
+
+-- name: reversed
+SELECT workspace_id, reverses
+FROM usage_event
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND reverses = ANY(%(ids)s::uuid[])
+
+-- name: add_days
+INSERT INTO rollup_daily AS r (
+    workspace_id, day, bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id,
+    tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, credits, tool_runs,
+    provider_cost, unpriced
+)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(days)s::date[], %(buckets)s::uuid[], %(types)s::text[], %(categories)s::text[],
+    %(slugs)s::text[], %(statuses)s::text[], %(projects)s::uuid[], %(users)s::uuid[], %(workflows)s::uuid[],
+    %(agents)s::uuid[], %(connectors)s::uuid[], %(tools)s::uuid[], %(tables)s::uuid[], %(language_models)s::text[],
+    %(integrations)s::text[], %(events)s::bigint[], %(quantity)s::numeric[], %(tokens_in)s::bigint[],
+    %(tokens_out)s::bigint[], %(credits)s::bigint[], %(tool_runs)s::bigint[], %(provider_cost)s::bigint[],
+    %(unpriced)s::bigint[]
+)
+ON CONFLICT (workspace_id, day, bucket) DO UPDATE
+SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
+    tokens_in = r.tokens_in + excluded.tokens_in, tokens_out = r.tokens_out + excluded.tokens_out,
+    credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs,
+    provider_cost = r.provider_cost + excluded.provider_cost, unpriced = r.unpriced + excluded.unpriced
+
+-- name: add_hours
+INSERT INTO rollup_hourly AS r (
+    workspace_id, hour, bucket, category, slug, workflow_id, agent_id, events, quantity, credits, tool_runs
+)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(hours)s::timestamptz[], %(buckets)s::uuid[], %(categories)s::text[],
+    %(slugs)s::text[], %(workflows)s::uuid[], %(agents)s::uuid[], %(events)s::bigint[], %(quantity)s::numeric[],
+    %(credits)s::bigint[], %(tool_runs)s::bigint[]
+)
+ON CONFLICT (workspace_id, hour, bucket) DO UPDATE
+SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
+    credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs
+
+-- name: counters
+SELECT workspace_id, target, period_start, quantity
+FROM price_counter
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND target = ANY(%(targets)s::text[])
+
+-- name: save_counters
+INSERT INTO price_counter (workspace_id, target, period_start, quantity)
+SELECT * FROM unnest(
+    %(workspace_ids)s::uuid[], %(targets)s::text[], %(period_starts)s::timestamptz[], %(quantities)s::numeric[]
+)
+ON CONFLICT (workspace_id, target, period_start) DO UPDATE SET quantity = excluded.quantity
+
+-- name: forget_hours
+DELETE FROM rollup_hourly
+WHERE hour < %(before)s::timestamptz
