@@ -1,0 +1,28 @@
+"""Price versions for tests, with what a test does not care about filled in."""
+
+import datetime as dt
+from typing import Any
+from uuid import uuid5
+
+from tallystick.domain.prices import BEGINNING, PriceVersion
+from tallystick.domain.rates import canonical_rates
+from tallystick.store.audit import NO_WORKSPACE
+
+CREATED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def price(
+    model: str,
+    rates: dict[str, Any],
+    *,
+    target: str = "tool.call",
+    origin: str = "operator",
+    valid_from: dt.datetime = BEGINNING,
+) -> PriceVersion:
+    canonical = canonical_rates(model, rates)
+    id_ = uuid5(NO_WORKSPACE, f"{target} {origin} {valid_from} {model} {canonical}")
+    return PriceVersion(id_, target, valid_from, model, canonical, origin, "test", "", CREATED)
+
+
+def token_price(rates: dict[str, Any], **given: Any) -> PriceVersion:
+    return price("tokens", rates, **({"target": "llm.tokens/openai/gpt-4o"} | given))
