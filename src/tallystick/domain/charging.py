@@ -21,6 +21,7 @@ PRICED: Final = "priced"
 UNPRICED: Final = "unpriced"
 WAIVED: Final = "waived"
 DIRECT: Final = "direct"
+_NO_ID: Final = UUID(int=0)
 
 
 @dataclass(eq=False, slots=True)
@@ -43,7 +44,7 @@ class Charge:
     price_version_id: UUID | None = None
     tier: PriceVersion | None = None
     counter_before: int | Decimal | None = None
-    id: UUID = UUID(int=0)
+    id: UUID = _NO_ID
     overdrawn: bool = False
     covered_by: UUID | None = None
     reverses: UUID | None = None
@@ -61,13 +62,10 @@ class Charge:
     @property
     def measures(self) -> tuple[int | Decimal, ...]:
         """What it adds to a rollup, in the order of `rollups.MEASURES`."""
-        counted = 0 if self.adjusts else self.sign
-        if self.adjusts:
-            unpriced = -1
-        else:
-            unpriced = self.sign if self.state == UNPRICED else 0
+        # An adjustment prices an event that was counted already.
+        unpriced = -self.sign if self.adjusts else self.sign if self.state == UNPRICED else 0
         return (
-            counted,
+            0 if self.adjusts else self.sign,
             self.quantity,
             self.tokens_in,
             self.tokens_out,
@@ -201,6 +199,5 @@ def reversal_of(original: Charge, event: UsageEvent) -> Charge:
         counter_before=None,
         overdrawn=False,
         reverses=original.id,
-        adjusts=None,
         sign=-original.sign,
     )

@@ -41,7 +41,7 @@ _EPOCH = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
 
 def _shipped(plan: str, name: str, **terms: Any) -> PlanVersion:
-    base = {
+    base: dict[str, Any] = {
         "cadence": "monthly",
         "price_minor": 0,
         "currency": "usd",

@@ -25,7 +25,7 @@ WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
 -- What was booked later on these events: their late prices.
 SELECT e.*
 FROM usage_event AS e
-WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND e.adjusts = ANY(%(ids)s::uuid[])
+WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND e.adjusts = ANY(%(ids)s::uuid[]) AND e.reverses IS NULL
 
 -- name: reversed
 SELECT workspace_id, reverses

@@ -1,0 +1,83 @@
+"""What travels through a commit: batches of events that a caller waits for, and the entry that each event becomes."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from tallystick.domain.charging import Charge
+from tallystick.domain.events import CANCELLED
+from tallystick.flows.names import Item
+from tallystick.kernel.errors import TallystickError
+from tallystick.store.names import NewResource
+from tallystick.store.usage import Key
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one event: `accepted` with its net charge, `duplicate`, `conflict`, or `rejected` and why."""
+
+    kind: str
+    credits: int = 0
+    error: TallystickError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Events that one caller waits for. `history` names the import whose past usage is covered by a grant."""
+
+    items: list[Item]
+    now: dt.datetime
+    history: str | None = None
+    outcomes: list[Outcome | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.outcomes = [None] * len(self.items)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One event within a commit: where its answer goes, and what it will book.
+
+    `twins` are later events of the commit with the same identity; they share its fate.
+    """
+
+    batch: Batch
+    place: int
+    item: Item
+    charges: list[Charge] = field(default_factory=list)
+    new: list[NewResource] = field(default_factory=list)
+    twins: list["Entry"] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        return self.item.workspace_id, self.item.event.source, self.item.event.source_id
+
+    @property
+    def target(self) -> Key | None:
+        """The event that this one corrects, None when it corrects none; an incomplete name names no event."""
+        facts = self.item.event.facts
+        if self.item.event.type == CANCELLED:
+            return self.item.workspace_id, facts.source or "", facts.id or ""
+        if facts.replaces is not None:
+            return self.item.workspace_id, facts.replaces.source, facts.replaces.id
+        return None
+
+    def accept(self) -> None:
+        """Answer that it is booked, with its net charge."""
+        self._answer(Outcome("accepted", sum(charge.credits for charge in self.charges)))
+        for twin in self.twins:
+            twin.refuse_twice(self.item.event.hash)
+
+    def refuse_twice(self, stored_hash: bytes) -> None:
+        """Answer that the identity was taken before: a duplicate, or a conflict when the content differs."""
+        self._answer(Outcome("duplicate" if self.item.event.hash == stored_hash else "conflict"))
+        for twin in self.twins:
+            twin.refuse_twice(stored_hash)
+
+    def reject(self, error: TallystickError) -> None:
+        """Answer why it can't be booked; its identity stays free."""
+        self._answer(Outcome("rejected", error=error))
+        for twin in self.twins:
+            twin.reject(error)
+
+    def _answer(self, outcome: Outcome) -> None:
+        self.batch.outcomes[self.place] = outcome

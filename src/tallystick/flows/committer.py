@@ -1,0 +1,141 @@
+"""Group commit: what arrives while a commit is in flight forms the next one. No timer, no wait when idle."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from tallystick.flows.batches import Batch
+from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.ingest import IngestLimits, book
+from tallystick.flows.names import Item, Names
+from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import Ids
+from tallystick.store.database import Database
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Lane:
+    waiting: deque[tuple[Batch, "asyncio.Future[None]"]] = field(default_factory=deque)
+    task: "asyncio.Task[None] | None" = None
+
+
+class Committer:
+    """Queues of batches, one a lane; a workspace is always in the same lane, a commit never spans two.
+
+    Every caller is answered after its commit. A batch that cannot be booked fails alone: after a failed commit its
+    batches are tried one by one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        names: Names,
+        catalogs: CatalogCache,
+        limits: IngestLimits,
+        ids: Ids,
+        lanes: int = 1,
+        commit_max: int = 5_000,
+        queue_max: int = 50_000,
+    ) -> None:
+        self._database = database
+        self._names = names
+        self._catalogs = catalogs
+        self._limits = limits
+        self._ids = ids
+        self._lanes = [_Lane() for _ in range(lanes)]
+        self._commit_max = commit_max
+        self._queue_max = queue_max
+        self.queued = 0
+
+    def split(self, items: Sequence[Item]) -> list[list[int]]:
+        """Places of the items by lane, lanes without any left out."""
+        if len(self._lanes) == 1:
+            return [list(range(len(items)))] if items else []
+        by_lane: dict[int, list[int]] = {}
+        for place, item in enumerate(items):
+            by_lane.setdefault(self._lane_of(item.workspace_id), []).append(place)
+        return list(by_lane.values())
+
+    async def submit(self, batch: Batch) -> None:
+        """Book a batch whose items are all of one lane; its outcomes are filled when this returns.
+
+        Raises `busy` when too much waits already, and what the commit raised when it could not be booked.
+        """
+        if not batch.items:
+            return
+        if self.queued + len(batch.items) > self._queue_max and self.queued:
+            raise TallystickError("busy", "Too many events wait to be booked; try again.", queued=self.queued)
+        lane = self._lanes[self._lane_of(batch.items[0].workspace_id)]
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.queued += len(batch.items)
+        lane.waiting.append((batch, done))
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain(lane))
+        # A caller that goes away does not take back what others may already be committed with.
+        await asyncio.shield(done)
+
+    async def close(self) -> None:
+        """Book what still waits."""
+        await asyncio.gather(*(lane.task for lane in self._lanes if lane.task is not None))
+
+    def _lane_of(self, workspace_id: UUID) -> int:
+        return workspace_id.int % len(self._lanes)
+
+    async def _drain(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting:
+                await self._commit(self._next_group(lane))
+        finally:
+            lane.task = None
+
+    def _next_group(self, lane: _Lane) -> list[tuple[Batch, "asyncio.Future[None]"]]:
+        group = [lane.waiting.popleft()]
+        size = len(group[0][0].items)
+        while lane.waiting and size + len(lane.waiting[0][0].items) <= self._commit_max:
+            group.append(lane.waiting.popleft())
+            size += len(group[-1][0].items)
+        return group
+
+    async def _commit(self, group: list[tuple[Batch, "asyncio.Future[None]"]]) -> None:
+        try:
+            await self._book([batch for batch, _ in group])
+        except Exception as error:
+            if len(group) == 1:
+                _finish(group[0], error)
+                self.queued -= len(group[0][0].items)
+                if not isinstance(error, TallystickError):
+                    _log.exception("commit_failed", events=len(group[0][0].items))
+                return
+            for alone in group:
+                await self._commit([alone])
+        else:
+            for entry in group:
+                _finish(entry, None)
+                self.queued -= len(entry[0].items)
+
+    async def _book(self, batches: list[Batch]) -> None:
+        await book(
+            self._database,
+            batches,
+            names_cache=self._names,
+            catalogs=self._catalogs,
+            limits=self._limits,
+            ids=self._ids,
+        )
+
+
+def _finish(entry: tuple[Batch, "asyncio.Future[None]"], error: Exception | None) -> None:
+    future = entry[1]
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

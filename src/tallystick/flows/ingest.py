@@ -1,0 +1,253 @@
+"""Booking usage events: one transaction for everything that waited, exactly once per event (rules M2 to M11, M21)."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from tallystick.domain.charging import Charge, charge_for
+from tallystick.domain.events import CANCELLED
+from tallystick.domain.grants import CREDITS, PRIORITIES, TOOL_RUNS, Grant
+from tallystick.domain.totals import Totals
+from tallystick.flows import corrections, due, tiers
+from tallystick.flows.batches import Batch, Entry
+from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.names import Names
+from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import Ids
+from tallystick.store import ledger, names, subscriptions, usage
+from tallystick.store.database import Connection, Database
+from tallystick.store.ledger import Books
+from tallystick.store.names import NewResource
+
+_STALE_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """How many resources of a kind events may create, and how long hourly totals are kept."""
+
+    resources_max: int = 10_000
+    hourly_days: int = 35
+
+
+class _StaleError(Exception):
+    """A cached fact that prices rest on changed before the lock was taken."""
+
+
+async def book(
+    database: Database,
+    batches: list[Batch],
+    *,
+    names_cache: Names,
+    catalogs: CatalogCache,
+    limits: IngestLimits,
+    ids: Ids,
+) -> None:
+    """Book all events of these batches in one transaction and write each one's outcome into its batch.
+
+    Never refuses for money (rule M8). Nothing is booked when it raises; calling it again is safe.
+    """
+    for _ in range(_STALE_ATTEMPTS):
+        try:
+            await database.run(lambda conn: _commit(conn, batches, names_cache, catalogs, limits, ids))
+        except _StaleError as stale:
+            names_cache.forget(stale.args[0])
+        else:
+            return
+    raise TallystickError("busy", "Connectors change faster than events can be booked; try again.")
+
+
+async def _commit(
+    conn: Connection, batches: list[Batch], names_cache: Names, catalogs: CatalogCache, limits: IngestLimits, ids: Ids
+) -> None:
+    now = max(batch.now for batch in batches)
+    catalog = await catalogs.current(conn)
+    entries = _entries(batches)
+    booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
+    attributions, new = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
+    for place, (entry, attribution) in enumerate(zip(booked, attributions, strict=True)):
+        try:
+            if isinstance(attribution, TallystickError):
+                raise attribution
+            entry.charges.append(charge_for(entry.item.event, attribution, catalog.prices))
+            entry.new = new.get(place, [])
+        except TallystickError as error:
+            entry.reject(error)
+    alive = [entry for entry in entries if entry.charges or entry.item.event.type == CANCELLED]
+    correcting = [entry for entry in alive if entry.target is not None]
+    returns = bool(correcting) or any(charge.tier for entry in alive for charge in entry.charges)
+    workspace_ids = {entry.item.workspace_id for entry in alive}
+    books = await due.lock(conn, workspace_ids, now=now, ids=ids, returns=returns)
+    stale = [w for w in books if names_cache.resources_no(w) not in (None, books[w][CREDITS].balance.resources_no)]
+    if stale:
+        raise _StaleError(stale)
+    alive = _known(alive, books)
+    alive = await _create_resources(conn, alive, limits.resources_max, now)
+    base = ids.new(now).int & ~0xFFFFF
+    _number(alive, base)
+    if correcting:
+        alive = await corrections.apply(conn, alive, catalog)
+        _number(alive, base)
+    alive = await _claim(conn, alive)
+    charges = [charge for entry in alive for charge in entry.charges]
+    await _cover(conn, alive)
+    await tiers.apply(conn, charges)
+    transaction_id = UUID(int=base)
+    _mark_overdrawn(charges, books)
+    await _debit(conn, charges, books, transaction_id, now, ids)
+    if charges:
+        await usage.copy_events(conn, charges, transaction_id, now)
+        totals = Totals(now - dt.timedelta(days=limits.hourly_days))
+        for charge in charges:
+            totals.add(charge)
+        await usage.add_totals(conn, totals)
+    await ledger.save_books(conn, books, now)
+    for entry in alive:
+        entry.accept()
+
+
+def _entries(batches: list[Batch]) -> list[Entry]:
+    """One entry for each identity, in order of arrival; later ones of the same identity hang on the first."""
+    first: dict[usage.Key, Entry] = {}
+    for batch in batches:
+        for place, item in enumerate(batch.items):
+            entry = Entry(batch, place, item)
+            earlier = first.setdefault(entry.key, entry)
+            if earlier is not entry:
+                earlier.twins.append(entry)
+    return list(first.values())
+
+
+def _known(entries: list[Entry], books: Books) -> list[Entry]:
+    for entry in entries:
+        if entry.item.workspace_id not in books:
+            entry.reject(TallystickError("workspaceNotFound", "There is no such workspace."))
+    return [entry for entry in entries if entry.item.workspace_id in books]
+
+
+def _number(entries: list[Entry], base: int) -> None:
+    """Ids of one commit share their beginning with its transaction and grow in order of arrival."""
+    number = base
+    for entry in entries:
+        for charge in entry.charges:
+            number += 1
+            charge.id = UUID(int=number)
+
+
+async def _create_resources(conn: Connection, entries: list[Entry], most: int, now: dt.datetime) -> list[Entry]:
+    """Create what is named for the first time; events that would need one too many are rejected."""
+    needing = [entry for entry in entries if entry.new]
+    if not needing:
+        return entries
+    counts = await names.counts(conn, {(new[0], new[2]) for entry in needing for new in entry.new})
+    created: dict[tuple[UUID, UUID], NewResource] = {}
+    refused: set[int] = set()
+    for entry in needing:
+        fresh = [new for new in entry.new if (new[0], new[1]) not in created]
+        full = next((new[2] for new in fresh if counts.get((new[0], new[2]), 0) >= most), None)
+        if full is not None:
+            entry.reject(
+                TallystickError("tooManyResources", f"The workspace has {most} resources of kind {full}.", kind=full)
+            )
+            refused.add(id(entry))
+            continue
+        for new in fresh:
+            created[new[0], new[1]] = new
+            counts[new[0], new[2]] = counts.get((new[0], new[2]), 0) + 1
+    if created:
+        await names.insert(conn, [created[key] for key in sorted(created)], now)
+    return [entry for entry in entries if id(entry) not in refused]
+
+
+async def _claim(conn: Connection, entries: list[Entry]) -> list[Entry]:
+    """Take each event's key; what was taken before is a duplicate, or a conflict when its content differs."""
+    if not entries:
+        return entries
+    # The last charge of an event is its own; a reversal of what it replaces stands before it.
+    if await usage.insert_keys(conn, [entry.charges[-1] for entry in entries]) == len(entries):
+        return entries
+    taken = await usage.keys(conn, [entry.key for entry in entries])
+    mine = []
+    for entry in entries:
+        row = taken[entry.key]
+        if row["event_id"] == entry.charges[-1].id:
+            mine.append(entry)
+        else:
+            entry.refuse_twice(row["hash"])
+    return mine
+
+
+async def _cover(conn: Connection, entries: list[Entry]) -> None:
+    """Usage before the workspace's birth, reported by an import, is paid by that import's `history` grant."""
+    imported = [entry for entry in entries if entry.batch.history is not None]
+    if not imported:
+        return
+    born = await names.births(conn, {entry.item.workspace_id for entry in imported})
+    for entry in imported:
+        workspace_id = entry.item.workspace_id
+        for charge in entry.charges:
+            if charge.reverses is None and charge.used_at < born[workspace_id]:
+                charge.covered_by = uuid5(workspace_id, f"history:{entry.batch.history}")
+
+
+def _mark_overdrawn(charges: Iterable[Charge], books: Books) -> None:
+    """Flag what the balance could not cover when its turn came (rule M8)."""
+    left: dict[tuple[UUID, str], int] = {}
+    for charge in charges:
+        if charge.covered_by is not None:
+            continue
+        workspace_id = charge.attribution.workspace_id
+        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
+            if amount:
+                before = left.get((workspace_id, unit))
+                if before is None:
+                    before = books[workspace_id][unit].balance.posted
+                left[workspace_id, unit] = before - amount
+                charge.overdrawn |= amount > 0 and before < amount
+
+
+async def _debit(
+    conn: Connection, charges: Iterable[Charge], books: Books, transaction_id: UUID, now: dt.datetime, ids: Ids
+) -> None:
+    """One ledger transaction for each workspace and balance; covered usage has one of its own."""
+    debits: dict[tuple[UUID, str], int] = {}
+    covered: dict[tuple[UUID, str], dict[UUID, int]] = {}
+    for charge in charges:
+        workspace_id = charge.attribution.workspace_id
+        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
+            if not amount:
+                continue
+            if charge.covered_by is None:
+                debits[workspace_id, unit] = debits.get((workspace_id, unit), 0) + amount
+            else:
+                by_grant = covered.setdefault((workspace_id, unit), {})
+                grant_id = uuid5(charge.covered_by, unit)
+                by_grant[grant_id] = by_grant.get(grant_id, 0) + amount
+    for (workspace_id, unit), amount in debits.items():
+        book = books[workspace_id][unit]
+        key = f"usage:{transaction_id}"
+        if amount > 0:
+            book.use(amount, transaction_id, key=key, at=now)
+        elif amount < 0:
+            adjustment = await _adjustment(conn, workspace_id, unit, now, ids)
+            book.give_back(-amount, adjustment, transaction_id, key=key, at=now)
+    for (workspace_id, unit), amounts in covered.items():
+        books[workspace_id][unit].cover(amounts, transaction_id, key=f"history:{transaction_id}", at=now)
+
+
+async def _adjustment(conn: Connection, workspace_id: UUID, unit: str, now: dt.datetime, ids: Ids) -> Grant:
+    """An empty grant that ends with the current period, for what of a return finds no grant to refill (rule M21)."""
+    terms = await subscriptions.live_terms(conn, workspace_id)
+    return Grant(
+        id=ids.new(now),
+        unit=unit,
+        source="adjustment",
+        amount=0,
+        remaining=0,
+        priority=PRIORITIES["adjustment"],
+        starts_at=now,
+        expires_at=terms.period.end if terms else None,
+        created_at=now,
+        reason="returned usage",
+    )

@@ -1,0 +1,231 @@
+"""From the names in events to attributions, cached by workspace; what is new is created in the commit that needs it."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from tallystick.domain.attribution import Attribution
+from tallystick.domain.catalog import Catalog
+from tallystick.domain.events import LITELLM, UsageEvent
+from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL, UNKNOWN
+from tallystick.domain.resources import resource_id
+from tallystick.domain.rollups import Dimensions
+from tallystick.domain.texts import check_key
+from tallystick.gateways.model_prices import ModelDirectory
+from tallystick.kernel.errors import TallystickError
+from tallystick.store import names as store
+from tallystick.store.database import Connection
+from tallystick.store.names import Name, NewResource
+
+_CACHED_MOST: Final = 30_000
+"""Attributions and names that one process keeps; past it the cache starts anew."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One event on its way to a commit. `user` stands in for the event's own where the subject names one."""
+
+    workspace_id: UUID
+    event: UsageEvent
+    user: str | None = None
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """Everything that decides the attribution, as reported: the key under which it is cached."""
+        f = self.event.facts
+        return (
+            self.event.type,
+            f.status or None,
+            f.project or None,
+            self.user or f.user or None,
+            f.workflow or None,
+            f.agent or None,
+            f.connector or None,
+            f.tool or None,
+            f.table or None,
+            f.model or None,
+            f.integration or None,
+            f.action or None,
+        )
+
+
+_KINDS: Final = ("project", "user", "workflow", "agent", "connector", "tool", "table", "languageModel")
+"""The kind of each name from the third on. A workflow is a play or a tool; a new one is a play."""
+
+
+@dataclass(slots=True)
+class _Connector:
+    integration: str | None
+    uses_credits: bool
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one workspace's resources, as of `resources_no`."""
+
+    resources_no: int
+    ids: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    connectors: dict[UUID, _Connector] = field(default_factory=dict)
+    attributions: dict[tuple[str | None, ...], Attribution] = field(default_factory=dict)
+
+
+class Names:
+    """The cache of one process. It forgets a workspace when its connectors change, everything when the catalog does."""
+
+    def __init__(self, models: ModelDirectory) -> None:
+        self._models = models
+        self._catalog_version = -1
+        self._known: dict[UUID, _Known] = {}
+        self._subjects: dict[str, UUID] = {}
+        self._size = 0
+
+    async def workspaces(self, conn: Connection, subjects: Collection[str]) -> dict[str, UUID]:
+        """The workspaces that these subjects name; a subject that names none is missing."""
+        missing = {subject for subject in subjects if subject not in self._subjects}
+        if missing:
+            if len(self._subjects) > _CACHED_MOST:
+                self._subjects.clear()
+            self._subjects.update(await store.workspaces(conn, missing))
+        return {subject: self._subjects[subject] for subject in subjects if subject in self._subjects}
+
+    def forget(self, workspace_ids: Iterable[UUID]) -> None:
+        """Drop what is known of these workspaces."""
+        for workspace_id in workspace_ids:
+            self._known.pop(workspace_id, None)
+
+    def resources_no(self, workspace_id: UUID) -> int | None:
+        """The state of the workspace's connectors that cached attributions rest on; None where nothing is cached."""
+        known = self._known.get(workspace_id)
+        return None if known is None else known.resources_no
+
+    async def attribute(
+        self, conn: Connection, items: list[Item], catalog: Catalog
+    ) -> tuple[list[Attribution | TallystickError], dict[int, list[NewResource]]]:
+        """The attribution of each item, or why it has none; and by item the resources that must be created with it.
+
+        Reads only. The caller compares `resources_no` under lock, and `forget`s and repeats where it moved on.
+        """
+        if catalog.version != self._catalog_version or self._size > _CACHED_MOST:
+            self._known.clear()
+            self._size = 0
+            self._catalog_version = catalog.version
+        found: list[Attribution | TallystickError | None] = []
+        missing: list[int] = []
+        for place, item in enumerate(items):
+            known = self._known.get(item.workspace_id)
+            attribution = known.attributions.get(item.names) if known else None
+            found.append(attribution)
+            if attribution is None:
+                missing.append(place)
+        new: dict[int, list[NewResource]] = {}
+        if missing:
+            await self._load(conn, [items[place] for place in missing])
+            for place in missing:
+                fresh: list[NewResource] = []
+                try:
+                    found[place] = self._resolve(items[place], catalog, fresh)
+                    if fresh:
+                        new[place] = fresh
+                except TallystickError as error:
+                    found[place] = error
+        return [entry for entry in found if entry is not None], new
+
+    async def _load(self, conn: Connection, items: list[Item]) -> None:
+        """Read what the database knows of the names that these items carry and the cache lacks."""
+        strangers = {item.workspace_id for item in items if item.workspace_id not in self._known}
+        if strangers:
+            for workspace_id, number in (await store.resources_no(conn, strangers)).items():
+                self._known[workspace_id] = _Known(number)
+        wanted: set[Name] = set()
+        for item in items:
+            known = self._known.get(item.workspace_id)
+            if known is None:
+                continue
+            for kind, name in zip(_KINDS, item.names[2:], strict=False):
+                if name is not None and (kind, name) not in known.ids:
+                    kinds = ("play", "tool") if kind == "workflow" else (kind,)
+                    wanted.update((item.workspace_id, one, name) for one in kinds)
+        if not wanted:
+            return
+        for row in await store.resources(conn, wanted):
+            known = self._known[row["workspace_id"]]
+            # Where a play and a tool share a key, the play is the workflow.
+            if row["kind"] == "play" or (row["kind"] == "tool" and ("workflow", row["key"]) not in known.ids):
+                known.ids["workflow", row["key"]] = row["id"]
+            known.ids[row["kind"], row["key"]] = row["id"]
+            for kind in _KINDS:
+                known.ids.setdefault((kind, str(row["id"])), row["id"])
+            if row["kind"] == "connector":
+                attributes = row["attributes"]
+                uses_credits = attributes.get("useCredits", True) is not False
+                known.connectors[row["id"]] = _Connector(attributes.get("integrationSlug"), uses_credits)
+            self._size += 1
+
+    def _resolve(self, item: Item, catalog: Catalog, fresh: list[NewResource]) -> Attribution:
+        known = self._known.get(item.workspace_id)
+        if known is None:
+            raise TallystickError("workspaceNotFound", "There is no such workspace.")
+        names = item.names
+        type_ = LLM_TOKENS if item.event.type == LITELLM else item.event.type
+        meter = catalog.meters.get(type_)
+        if meter is None:
+            raise TallystickError("unknownType", "No meter knows this type of event.", type=item.event.type[:64])
+        integration, action, model = names[10], names[11], names[9]
+        project, user, workflow, agent, connector_id, tool, table, _ = (
+            self._id(item.workspace_id, known, kind, name, integration, fresh)
+            for kind, name in zip(_KINDS, names[2:10], strict=True)
+        )
+        connector = known.connectors.get(connector_id) if connector_id else None
+        integration = integration or (connector.integration if connector else None)
+        canonical = None
+        reported = integration
+        if type_ == LLM_TOKENS:
+            if model is None:
+                raise TallystickError("invalidData", "llm.tokens needs a model.", field="model")
+            canonical = self._models.resolve(model, integration)
+            integration = integration or (canonical[0] if canonical else UNKNOWN)
+        elif type_ == TOOL_CALL:
+            integration = integration or UNKNOWN
+        dimensions = Dimensions(
+            type_,
+            meter.category,
+            meter.slug_for(integration, integration, action),
+            names[1],
+            project,
+            user,
+            workflow,
+            agent,
+            connector_id,
+            tool,
+            table,
+            model,
+            integration,
+        )
+        waived = connector is not None and not connector.uses_credits and type_ in (LLM_TOKENS, TOOL_CALL)
+        attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical)
+        if not fresh:
+            known.attributions[names] = attribution
+            self._size += 1
+        return attribution
+
+    def _id(
+        self,
+        workspace_id: UUID,
+        known: _Known,
+        kind: str,
+        name: str | None,
+        integration: str | None,
+        fresh: list[NewResource],
+    ) -> UUID | None:
+        if name is None:
+            return None
+        found = known.ids.get((kind, name))
+        if found is not None:
+            return found
+        check_key(name, field=kind)
+        made = "play" if kind == "workflow" else kind
+        identity = resource_id(workspace_id, made, name)
+        attributes = {"integrationSlug": integration} if kind == "connector" and integration else {}
+        fresh.append((workspace_id, identity, made, name, attributes))
+        return identity

@@ -1,0 +1,43 @@
+"""Tiered prices: each is filled over one counter per workspace, price and billing period (rule M5)."""
+
+import datetime as dt
+from collections.abc import Iterable
+from decimal import Decimal
+from uuid import UUID
+
+from tallystick.domain.charging import Charge
+from tallystick.kernel.periods import MONTHS, period_of
+from tallystick.store import subscriptions, usage
+from tallystick.store.database import Connection
+from tallystick.store.subscriptions import Calendar
+from tallystick.store.usage import CounterKey
+
+_NO_PERIOD = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+async def apply(conn: Connection, charges: Iterable[Charge]) -> None:
+    """Rate the tiered ones among these charges, in order; their workspaces' balances must be locked."""
+    tiered = [charge for charge in charges if charge.tier is not None]
+    if not tiered:
+        return
+    workspace_ids = {charge.attribution.workspace_id for charge in tiered}
+    targets = {charge.tier.target for charge in tiered if charge.tier is not None}
+    calendars = await subscriptions.calendars(conn, workspace_ids)
+    stored = await usage.counters(conn, workspace_ids, targets)
+    filled: dict[CounterKey, int | Decimal] = {}
+    for charge in tiered:
+        if charge.tier is None:
+            continue
+        workspace_id = charge.attribution.workspace_id
+        start = period_start(calendars.get(workspace_id), charge.used_at)
+        key: tuple[UUID, str, dt.datetime] = (workspace_id, charge.tier.target, start)
+        before = filled[key] if key in filled else stored.get(key, 0)
+        filled[key] = charge.apply_tier(before)
+    await usage.save_counters(conn, filled)
+
+
+def period_start(calendar: Calendar | None, instant: dt.datetime) -> dt.datetime:
+    """Start of the billing period of an instant; one endless period where there is no calendar to go by."""
+    if calendar is None or calendar.cadence not in MONTHS:
+        return _NO_PERIOD
+    return period_of(calendar.anchor_at, calendar.cadence, calendar.zone, instant).start
