@@ -47,14 +47,16 @@ def locate(
     programs: tuple[str, ...] = SERVER,
     major: int | None = None,
     at_least: int = OLDEST,
+    wheels: bool = True,
 ) -> Binaries:
     """The first installation with all `programs`: of version `major` if given, of `at_least` in any case.
 
-    A `bindir` that was named is the only candidate. Raises `postgresNotFound`, or `postgresVersionNotFound`
-    when there are programs, but of other versions; both say what to do.
+    A `bindir` that was named is the only candidate; `wheels` says whether installed wheels are candidates.
+    Raises `postgresNotFound`, or `postgresVersionNotFound` when there are programs, but of other versions;
+    both say what to do.
     """
     seen: list[str] = []
-    for root, folder in _candidates(bindir):
+    for root, folder in _candidates(bindir, wheels):
         if not all((folder / name).is_file() for name in programs):
             continue
         found = version(folder / programs[0])
@@ -91,14 +93,14 @@ def version(program: Path) -> int | None:
     return int(match[1]) if match and told.returncode == 0 else None
 
 
-def _candidates(bindir: Path | None) -> Iterator[tuple[Path, Path]]:
+def _candidates(bindir: Path | None, wheels: bool) -> Iterator[tuple[Path, Path]]:
     """Pairs of the folder that a copy must start from and the folder of programs."""
     if bindir is not None:
         above = bindir.parent.parent
         in_wheel = (above.parent / f"{above.name}.libs").is_dir()
         yield above.parent if in_wheel else bindir.parent, bindir
         return
-    for package, folders in _WHEELS:
+    for package, folders in _WHEELS if wheels else ():
         # Found, never imported: the wheels' own start-up code opens the permissions of parent folders.
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or ()) if spec else ():
