@@ -2,10 +2,14 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from tallystick.domain.texts import as_uuid, check_key
 from tallystick.kernel.errors import TallystickError
+
+NO_WORKSPACE: Final = UUID(int=0)
+"""Stands where a workspace would for what concerns no single one: an operator's token, a price, a new workspace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,19 @@
 """Giving credits and tool runs: one transaction, the same key gives the same grant."""
 
 import datetime as dt
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from tallystick.domain.grants import Grant, GrantTerms, check_terms, new_grant
+from tallystick.domain.requests import RequestKey
 from tallystick.flows import due
+from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
-from tallystick.store import ledger
+from tallystick.store import audit, ledger
 from tallystick.store.database import Connection, Database
+from tallystick.store.idempotency import once
 
 
 async def issue_in(
@@ -31,6 +36,45 @@ async def issue_in(
     books[workspace_id][terms.unit].issue(grant, grant.id, key=key, actor=actor)
     await ledger.save_books(conn, books, now)
     return grant
+
+
+async def issue_once(
+    database: Database,
+    terms: GrantTerms,
+    *,
+    workspace_id: UUID,
+    request: RequestKey | None,
+    now: dt.datetime,
+    ids: Ids,
+    actor: str,
+) -> Grant:
+    """Book one grant on the record; a repeat of the same request gives the same grant.
+
+    Raises `idempotencyConflict` and the errors of `issue_in`.
+    """
+
+    async def work(conn: Connection) -> Grant:
+        async def make() -> Mapping[str, Any]:
+            grant = await issue_in(conn, terms, workspace_id=workspace_id, now=now, ids=ids, actor=actor)
+            await audit.record(
+                conn,
+                "grant.issued",
+                workspace_id=workspace_id,
+                actor=actor,
+                now=now,
+                ids=ids,
+                reason=terms.reason,
+                grant=str(grant.id),
+                unit=terms.unit,
+                amount=format_credits(terms.amount),
+                source=terms.source,
+            )
+            return {"grantId": str(grant.id)}
+
+        answer = await once(conn, request, now, make)
+        return await ledger.grant_by_id(conn, workspace_id, UUID(answer["grantId"]))
+
+    return await database.run(work)
 
 
 async def issue(

@@ -1,19 +1,17 @@
 """The audit log: every change of money or rights, written in the transaction that makes it."""
 
 import datetime as dt
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from tallystick.domain.workspaces import NO_WORKSPACE
 from tallystick.kernel.ids import Ids
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
-
-NO_WORKSPACE: Final = UUID(int=0)
-"""Where entries stand that concern no single workspace, such as an operator's token or a price."""
 
 
 async def record(

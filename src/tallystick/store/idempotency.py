@@ -2,27 +2,16 @@
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from tallystick.domain.requests import RequestKey
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestKey:
-    """What makes two requests the same: the key, scoped to workspace and route, and a hash of what was asked."""
-
-    workspace_id: UUID
-    route: str
-    key: str
-    hash: bytes
 
 
 async def once(

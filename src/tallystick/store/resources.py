@@ -4,6 +4,7 @@ from dataclasses import asdict, fields
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from tallystick.domain.resources import Resource
@@ -11,6 +12,8 @@ from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
+# Numbers of attributes keep their digits, which the standard library would refuse to write.
+_WRITE = msgspec.json.Encoder(decimal_format="number").encode
 _FIELDS = tuple(field.name for field in fields(Resource))
 
 
@@ -45,5 +48,5 @@ def resource_of(row: Row) -> Resource:
 
 
 def _given(workspace_id: UUID, resource: Resource) -> dict[str, Any]:
-    attributes = Jsonb(dict(resource.attributes))
+    attributes = Jsonb(dict(resource.attributes), dumps=_WRITE)
     return asdict(resource) | {"workspace_id": workspace_id, "attributes": attributes}

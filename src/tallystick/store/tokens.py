@@ -36,6 +36,12 @@ async def revoke_named(conn: Connection, workspace_id: UUID | None, name: str, n
     return [row["id"] for row in await cursor.fetchall()]
 
 
+async def revoke_of_person(conn: Connection, workspace_id: UUID, person_id: UUID, now: dt.datetime) -> None:
+    """Revoke every token that a person has in a workspace."""
+    given = {"workspace_id": workspace_id, "person_id": person_id, "now": now}
+    await conn.execute(SQL["revoke_tokens_of_person"], given)
+
+
 async def is_text_of(conn: Connection, token_id: UUID, text: str) -> bool:
     """Whether `text` is the token with this id."""
     cursor = await conn.execute(SQL["has_token_hash"], {"id": token_id, "hash": digest(text)})

@@ -20,3 +20,7 @@ RETURNING id;
 
 -- name: has_token_hash
 SELECT id FROM api_token WHERE id = %(id)s::uuid AND hash = %(hash)s::bytea;
+
+-- name: revoke_tokens_of_person
+UPDATE api_token SET revoked_at = %(now)s::timestamptz
+WHERE workspace_id = %(workspace_id)s::uuid AND person_id = %(person_id)s::uuid AND revoked_at IS NULL;

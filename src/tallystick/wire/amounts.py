@@ -33,7 +33,7 @@ class Credits:
 
 
 def encode(value: object) -> bytes:
-    """JSON of wire structs, dicts and lists; `Credits` become numbers with all their digits."""
+    """JSON of wire structs, dicts and lists; `Credits` and decimals become numbers with all their digits."""
     return _ENCODER.encode(value)
 
 
@@ -63,7 +63,7 @@ def _write(value: object) -> Any:
     raise NotImplementedError(f"{type(value).__name__} has no form on the wire")
 
 
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=_write)
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_write, decimal_format="number")
 
 
 def _exact(text: str) -> Decimal:

@@ -1,0 +1,27 @@
+"""Every route of the API: one module a noun, one line a module."""
+
+from tallystick.surfaces.api.endpoints import Endpoint, Routes
+from tallystick.surfaces.api.routes import (
+    grants,
+    health,
+    members,
+    people,
+    resources,
+    tokens,
+    workspaces,
+)
+
+ALL: tuple[Routes, ...] = (
+    health.ROUTES,
+    people.ROUTES,
+    workspaces.ROUTES,
+    grants.ROUTES,
+    members.ROUTES,
+    tokens.ROUTES,
+    resources.ROUTES,
+)
+
+
+def endpoints() -> list[Endpoint]:
+    """Every endpoint, in the order of the modules above."""
+    return [endpoint for routes in ALL for endpoint in routes.endpoints]

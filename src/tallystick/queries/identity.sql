@@ -1,0 +1,51 @@
+-- name: tokens_by_hash
+SELECT hash, id, name, last4, workspace_id, person_id, permissions, is_operator, created_at, expires_at, revoked_at
+FROM api_token
+WHERE hash = ANY(%(hashes)s::bytea[]) AND revoked_at IS NULL;
+
+-- name: memberships
+SELECT workspace_id, person_id, role, permissions
+FROM member
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND person_id = ANY(%(person_ids)s::uuid[]);
+
+-- name: is_workspace
+SELECT id FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
+
+-- name: person
+SELECT id, email, first_name, last_name, created_at FROM person WHERE id = %(id)s::uuid;
+
+-- name: workspace
+SELECT id, key, name, email, zone, created_at FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
+
+-- name: workspaces
+SELECT id, key, name, email, zone, created_at
+FROM workspace
+WHERE closed_at IS NULL AND (%(key)s::text IS NULL OR key = %(key)s::text)
+ORDER BY created_at, id
+LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint;
+
+-- name: members
+SELECT m.person_id, m.role, m.permissions, m.created_at AS member_since, p.email, p.first_name, p.last_name
+FROM member m
+JOIN person p ON p.id = m.person_id
+WHERE m.workspace_id = %(workspace_id)s::uuid
+ORDER BY m.created_at, m.person_id;
+
+-- name: tokens_of_workspace
+SELECT id, name, last4, workspace_id, person_id, permissions, is_operator, created_at, expires_at, revoked_at
+FROM api_token
+WHERE workspace_id = %(workspace_id)s::uuid AND revoked_at IS NULL
+ORDER BY created_at, id;
+
+-- name: resource
+SELECT id, kind, key, name, description, attributes, created_at, updated_at, deleted_at
+FROM resource
+WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid AND kind = %(kind)s::text;
+
+-- name: resources
+SELECT id, kind, key, name, description, attributes, created_at, updated_at, deleted_at
+FROM resource
+WHERE workspace_id = %(workspace_id)s::uuid AND kind = %(kind)s::text
+  AND (deleted_at IS NULL OR %(include_deleted)s::boolean)
+ORDER BY created_at, id
+LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint;

@@ -1,0 +1,96 @@
+"""The composition root: settings become a database, gateways, a clock and ids, and surfaces take all from here."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tallystick.flows import subscriptions
+from tallystick.kernel.clock import Clock, SystemClock
+from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import Ids, SystemIds
+from tallystick.queries.identity import Authenticator
+from tallystick.settings import Settings
+from tallystick.store import migrate
+from tallystick.store.database import Database
+
+
+class Server(Protocol):
+    """A PostgreSQL server that we started and have to stop."""
+
+    url: str
+
+    def stop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One process's share of everything. Make it with `open`, end it with `close`."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    ids: Ids
+    authenticator: Authenticator
+    server: Server | None = None
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, prepare: bool = True
+    ) -> "Runtime":
+        """Start or reach the database, bring its schema and shipped data up to date, and connect.
+
+        Without `TALLY_DATABASE_URL` the embedded server is started in `TALLY_HOME`. `prepare` False leaves the schema
+        as it is. Raises `databaseUnavailable`, `databaseNewer`, `serverTooOld` and what the embedded server raises.
+        """
+        clock, ids = clock or SystemClock(), ids or SystemIds()
+        server: Server | None = None
+        url = settings.database_url
+        if url is None:
+            server = await asyncio.to_thread(_start_embedded, settings.home)
+            url = server.url
+        database = Database(url, settings.data_database_url, pool_size=settings.pool_size)
+        runtime = cls(settings, database, clock, ids, Authenticator(database), server)
+        try:
+            await database.open()
+            if prepare:
+                await runtime.prepare()
+        except BaseException:
+            await runtime.close()
+            raise
+        return runtime
+
+    async def prepare(self) -> list[str]:
+        """Migrate, and put the shipped plans, meters and prices in place; the names of the migrations applied."""
+        now = self.clock.now()
+        async with self.database.admin() as conn:
+            applied = await migrate.migrate(conn, now)
+        await subscriptions.ship_plans(self.database)
+        return applied
+
+    async def readiness(self) -> dict[str, bool]:
+        """What has to be true before requests are sent here, one by one. Never raises."""
+        checks = {"database": False, "migrations": False}
+        try:
+            async with self.database.read() as conn:
+                applied = await migrate.applied(conn)
+        except TallystickError:
+            return checks
+        return {"database": True, "migrations": set(migrate.available()) <= set(applied)}
+
+    def gauges(self) -> dict[str, int]:
+        """What waits at this instant, by name, for `/metrics`."""
+        return {}
+
+    async def close(self) -> None:
+        """Finish what is in flight, close connections, stop the embedded server."""
+        await self.database.close()
+        if self.server is not None:
+            await asyncio.to_thread(self.server.stop)
+
+
+def _start_embedded(home: Path) -> Server:
+    from tallystick.store.embedded import EmbeddedServer
+
+    server: Server = EmbeddedServer.start(home)
+    return server
