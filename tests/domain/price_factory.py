@@ -2,11 +2,10 @@
 
 import datetime as dt
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from tallystick.domain.prices import BEGINNING, PriceVersion
 from tallystick.domain.rates import canonical_rates
-from tallystick.store.audit import NO_WORKSPACE
 
 CREATED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -20,7 +19,7 @@ def price(
     valid_from: dt.datetime = BEGINNING,
 ) -> PriceVersion:
     canonical = canonical_rates(model, rates)
-    id_ = uuid5(NO_WORKSPACE, f"{target} {origin} {valid_from} {model} {canonical}")
+    id_ = uuid5(UUID(int=0), f"{target} {origin} {valid_from} {model} {canonical}")
     return PriceVersion(id_, target, valid_from, model, canonical, origin, "test", "", CREATED)
 
 

@@ -57,7 +57,7 @@ async def catalog_version(database: Database) -> int:
 
 
 def add(database: Database, target: str, now: dt.datetime, ids: Ids, **given: Any) -> Any:
-    terms = {"model": "unit", "rates": {"amount": "0.5"}} | given
+    terms = {"model": "unit", "rates": {"amount": "0.5"}, "valid_from": now} | given
     return flow.add_version(database, target=target, now=now, ids=ids, actor="operator:ann", **terms)
 
 
@@ -129,6 +129,12 @@ async def test_the_same_version_again_is_that_version_and_another_one_is_refused
     assert await catalog_version(database) == version
 
 
+async def test_a_price_without_a_start_is_valid_from_the_beginning(
+    database: Database, target: str, now: dt.datetime, ids: Ids
+) -> None:
+    assert (await add(database, target, now, ids, valid_from=None)).valid_from == BEGINNING
+
+
 async def test_of_two_at_once_one_is_stored_and_the_other_told(
     database: Database, target: str, now: dt.datetime, ids: Ids
 ) -> None:
@@ -149,6 +155,8 @@ async def test_of_two_at_once_one_is_stored_and_the_other_told(
         ({"model": "tokens", "rates": {}}, "invalidPrice"),
         ({"target": "no.such.type"}, "unknownMeter"),
         ({"target": ""}, "invalidPrice"),
+        ({"valid_from": dt.datetime(2026, 1, 1)}, "invalidTime"),  # noqa: DTZ001 - no zone is the point
+        ({"valid_from": dt.datetime(9999, 1, 1, tzinfo=dt.UTC)}, "invalidTime"),
     ],
 )
 async def test_a_price_that_cannot_be_leaves_no_trace(

@@ -12,6 +12,7 @@ from tallystick.domain import meters
 from tallystick.domain.meters import Meter, check_meter
 from tallystick.domain.prices import BEGINNING, PriceVersion, check_target
 from tallystick.domain.rates import canonical_rates
+from tallystick.domain.times import check_time
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import audit, catalog, prices
@@ -73,14 +74,15 @@ async def add_version(
     reason: str = "",
     credits_per_usd: Decimal = Decimal(100),
 ) -> PriceVersion:
-    """Append an operator's price version, valid from `valid_from` (`now` when left out; `BEGINNING` for always).
+    """Append an operator's price version; without `valid_from` it is valid from the beginning (rule M2).
 
-    The same version again is answered with the one that is there. Raises `invalidPrice`; `unknownMeter` for a target
-    of no known type of event; `priceVersionExists` when another one of this target has the same start.
+    The same version again is answered with the one that is there. Raises `invalidPrice`, `invalidTime`;
+    `unknownMeter` for a target of no known type of event; `priceVersionExists` when another version of this target
+    has the same start.
     """
     canonical = canonical_rates(model, rates, credits_per_usd=credits_per_usd)
     check_target(target, model)
-    start = now if valid_from is None else valid_from.astimezone(dt.UTC)
+    start = BEGINNING if valid_from in (None, BEGINNING) else check_time(valid_from, field="validFrom")
 
     async def work(conn: Connection) -> PriceVersion:
         await catalog.lock(conn)
