@@ -88,7 +88,7 @@ def charge_of(row: Row, event: UsageEvent, catalog: Catalog) -> Charge:
     return Charge(
         event,
         Attribution(row["workspace_id"], catalog.meters[row["meter"]], dimensions),
-        row["quantity"],
+        usage.whole(row["quantity"]),
         row["used_at"],
         row["tokens_in"],
         row["tokens_out"],

@@ -155,10 +155,11 @@ async def copy_events(conn: Connection, charges: Iterable[Charge], transaction_i
 async def add_totals(conn: Connection, totals: Totals) -> None:
     """Add the totals of one commit to the stored days and hours, in the order of their keys."""
     days, hours = totals.day_columns(), totals.hour_columns()
-    if days["days"]:
-        await conn.execute(SQL["add_days"], days)
-    if hours["hours"]:
-        await conn.execute(SQL["add_hours"], hours)
+    for name, columns in (("add_days", days), ("add_hours", hours)):
+        if columns["buckets"]:
+            # An array has one element type; quantities are whole or not.
+            columns["quantity"] = [Decimal(quantity) for quantity in columns["quantity"]]
+            await conn.execute(SQL[name], columns)
 
 
 async def counters(
@@ -167,10 +168,11 @@ async def counters(
     """How far each tiered price has been filled. The workspaces' balances must be locked."""
     given = {"workspace_ids": sorted(workspace_ids), "targets": sorted(targets)}
     rows = await (await conn.execute(SQL["counters"], given)).fetchall()
-    return {(row["workspace_id"], row["target"], row["period_start"]): _whole(row["quantity"]) for row in rows}
+    return {(row["workspace_id"], row["target"], row["period_start"]): whole(row["quantity"]) for row in rows}
 
 
-def _whole(value: Decimal) -> int | Decimal:
+def whole(value: Decimal) -> int | Decimal:
+    """The same figure as an int where it is one."""
     return int(value) if value == value.to_integral_value() else value
 
 
