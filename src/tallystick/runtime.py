@@ -2,10 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from tallystick.flows import subscriptions
+from tallystick.flows import prices, subscriptions
+from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.committer import Committer
+from tallystick.flows.ingest import IngestLimits
+from tallystick.flows.names import Names
+from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.clock import Clock, SystemClock
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, SystemIds
@@ -32,6 +36,9 @@ class Runtime:
     clock: Clock
     ids: Ids
     authenticator: Authenticator
+    catalogs: CatalogCache
+    names: Names
+    committer: Committer
     server: Server | None = None
 
     @classmethod
@@ -47,12 +54,11 @@ class Runtime:
         server: Server | None = None
         url = settings.database_url
         if url is None:
-            server = await asyncio.to_thread(_start_embedded, settings.home)
+            server = await asyncio.to_thread(_start_embedded, settings)
             url = server.url
-        database = Database(url, settings.data_database_url, pool_size=settings.pool_size)
-        runtime = cls(settings, database, clock, ids, Authenticator(database), server)
+        runtime = cls._assemble(settings, url, clock, ids, server)
         try:
-            await database.open()
+            await runtime.database.open()
             if prepare:
                 await runtime.prepare()
         except BaseException:
@@ -60,37 +66,57 @@ class Runtime:
             raise
         return runtime
 
+    @classmethod
+    def _assemble(cls, settings: Settings, url: str, clock: Clock, ids: Ids, server: Server | None) -> "Runtime":
+        database = Database(url, settings.data_database_url, pool_size=settings.pool_size)
+        catalogs = CatalogCache()
+        names = Names(ModelDirectory())
+        committer = Committer(
+            database,
+            names=names,
+            catalogs=catalogs,
+            limits=IngestLimits(settings.resources_max, settings.hourly_rollup_days),
+            ids=ids,
+            lanes=settings.lanes,
+            commit_max=settings.batch_events_max,
+            queue_max=settings.queue_events_max,
+        )
+        return cls(settings, database, clock, ids, Authenticator(database), catalogs, names, committer, server)
+
     async def prepare(self) -> list[str]:
         """Migrate, and put the shipped plans, meters and prices in place; the names of the migrations applied."""
         now = self.clock.now()
         async with self.database.admin() as conn:
             applied = await migrate.migrate(conn, now)
         await subscriptions.ship_plans(self.database)
+        await prices.ship_catalog(self.database, now)
         return applied
 
     async def readiness(self) -> dict[str, bool]:
         """What has to be true before requests are sent here, one by one. Never raises."""
-        checks = {"database": False, "migrations": False}
+        room = self.committer.queued < self.settings.queue_events_max
+        checks = {"database": False, "migrations": False, "queue": room}
         try:
             async with self.database.read() as conn:
                 applied = await migrate.applied(conn)
         except TallystickError:
             return checks
-        return {"database": True, "migrations": set(migrate.available()) <= set(applied)}
+        return {"database": True, "migrations": set(migrate.available()) <= set(applied), "queue": room}
 
     def gauges(self) -> dict[str, int]:
         """What waits at this instant, by name, for `/metrics`."""
-        return {}
+        return {"events_queued": self.committer.queued}
 
     async def close(self) -> None:
         """Finish what is in flight, close connections, stop the embedded server."""
+        await self.committer.close()
         await self.database.close()
         if self.server is not None:
             await asyncio.to_thread(self.server.stop)
 
 
-def _start_embedded(home: Path) -> Server:
+def _start_embedded(settings: Settings) -> Server:
+    # Imported here: with a server of one's own nothing of this is needed.
     from tallystick.store.embedded import EmbeddedServer
 
-    server: Server = EmbeddedServer.start(home)
-    return server
+    return EmbeddedServer.start(settings.home, bindir=settings.pg_bindir)

@@ -34,8 +34,8 @@ async def put(
 ) -> tuple[Resource, bool]:
     """Write the resource that `name` (a UUID or a key) names, made if it is not there; and whether it was made.
 
-    Done twice it is the same. Raises `unknownKind`, `invalidKey`, `invalidText`, `invalidAttributes`, `tooManyResources`, and
-    `resourceKindConflict` when the UUID belongs to a resource of another kind.
+    Done twice it is the same. Raises `unknownKind`, `invalidKey`, `invalidText`, `invalidAttributes`, `tooManyResources`,
+    and `resourceKindConflict` when the UUID belongs to a resource of another kind.
     """
     check_kind(kind)
     check_key(name)
@@ -48,6 +48,8 @@ async def put(
     found_id = resource_id(workspace_id, kind, name)
 
     async def work(conn: Connection) -> tuple[Resource, bool]:
+        if kind == "connector":
+            await resources.announce_connector_change(conn, workspace_id)
         before = await resources.lock(conn, workspace_id, found_id)
         if before is None:
             if await resources.count(conn, workspace_id, kind) >= MOST_PER_KIND:

@@ -17,6 +17,11 @@ _WRITE = msgspec.json.Encoder(decimal_format="number").encode
 _FIELDS = tuple(field.name for field in fields(Resource))
 
 
+async def announce_connector_change(conn: Connection, workspace_id: UUID) -> None:
+    """Make caches of the workspace's connectors stale; before any resource is locked, since balances come first."""
+    await conn.execute(SQL["announce_connector_change"], {"workspace_id": workspace_id})
+
+
 async def lock(conn: Connection, workspace_id: UUID, resource_id: UUID) -> Resource | None:
     """The resource, deleted or not, locked until the transaction ends."""
     given = {"workspace_id": workspace_id, "id": resource_id}

@@ -1,3 +1,8 @@
+-- name: announce_connector_change
+-- Locks what ingest locks first; its caches of connectors see the number move and read again.
+UPDATE balance SET resources_no = resources_no + 1
+WHERE workspace_id = %(workspace_id)s::uuid AND unit = 'credits';
+
 -- name: lock_resource
 SELECT id, kind, key, name, description, attributes, created_at, updated_at, deleted_at
 FROM resource
