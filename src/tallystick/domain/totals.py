@@ -8,22 +8,6 @@ from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
 from tallystick.domain.rollups import MEASURES, Sums, add
 
-_DAY_DIMENSIONS = (
-    "types",
-    "categories",
-    "slugs",
-    "statuses",
-    "projects",
-    "users",
-    "workflows",
-    "agents",
-    "connectors",
-    "tools",
-    "tables",
-    "language_models",
-    "integrations",
-)
-_HOUR_DIMENSIONS = ("categories", "slugs", "workflows", "agents")
 _HOUR_MEASURES = tuple(MEASURES.index(name) for name in ("events", "quantity", "credits", "tool_runs"))
 
 
@@ -53,45 +37,33 @@ class Totals:
             else:
                 add(sums, measures)
 
-    def day_columns(self) -> dict[str, list[Any]]:
-        """Arrays for the daily upsert, sorted by key, one row a bucket: two attributions may share a bucket."""
+    def day_rows(self) -> list[tuple[Any, ...]]:
+        """Rows of `rollup_daily`, sorted by key, one a bucket."""
         merged: dict[tuple[UUID, dt.date, UUID], tuple[Attribution, Sums]] = {}
         for (attribution, day), sums in self._days.items():
             _merge(merged, (attribution.workspace_id, day, attribution.bucket), attribution, sums)
-        rows = sorted(merged.items(), key=lambda row: row[0])
-        columns: dict[str, list[Any]] = {
-            "workspace_ids": [key[0] for key, _ in rows],
-            "days": [key[1] for key, _ in rows],
-            "buckets": [key[2] for key, _ in rows],
-        }
-        for place, name in enumerate(_DAY_DIMENSIONS):
-            columns[name] = [attribution.dimensions[place] for _, (attribution, _) in rows]
-        for place, name in enumerate(MEASURES):
-            columns[name] = [sums[place] for _, (_, sums) in rows]
-        return columns
+        return [(*key, *attribution.dimensions, *sums) for key, (attribution, sums) in _sorted(merged)]
 
-    def hour_columns(self) -> dict[str, list[Any]]:
-        """Arrays for the hourly upsert, sorted by key, one row a bucket."""
+    def hour_rows(self) -> list[tuple[Any, ...]]:
+        """Rows of `rollup_hourly`, sorted by key, one a bucket."""
         merged: dict[tuple[UUID, dt.datetime, UUID], tuple[Attribution, Sums]] = {}
         for (attribution, hour), sums in self._hours.items():
             _merge(merged, (attribution.workspace_id, hour, attribution.hour_bucket), attribution, sums)
-        rows = sorted(merged.items(), key=lambda row: row[0])
-        columns: dict[str, list[Any]] = {
-            "workspace_ids": [key[0] for key, _ in rows],
-            "hours": [key[1] for key, _ in rows],
-            "buckets": [key[2] for key, _ in rows],
-        }
-        for place, name in enumerate(_HOUR_DIMENSIONS):
-            columns[name] = [attribution.hour_dimensions[place] for _, (attribution, _) in rows]
-        for place in _HOUR_MEASURES:
-            columns[MEASURES[place]] = [sums[place] for _, (_, sums) in rows]
-        return columns
+        return [
+            (*key, *attribution.hour_dimensions, *(sums[place] for place in _HOUR_MEASURES))
+            for key, (attribution, sums) in _sorted(merged)
+        ]
 
 
 def _merge(
     merged: dict[Any, tuple[Attribution, Sums]], key: tuple[Any, ...], attribution: Attribution, sums: Sums
 ) -> None:
+    """Two attributions may share a bucket, and a statement may touch a row only once."""
     if key in merged:
         add(merged[key][1], tuple(sums))
     else:
         merged[key] = (attribution, list(sums))
+
+
+def _sorted(merged: dict[Any, tuple[Attribution, Sums]]) -> list[tuple[Any, tuple[Attribution, Sums]]]:
+    return sorted(merged.items(), key=lambda row: (row[0][0].bytes, row[0][1], row[0][2].bytes))

@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
+
 from tallystick.domain.charging import Charge
 from tallystick.domain.totals import Totals
 from tallystick.store.database import Connection, Row
@@ -61,19 +63,47 @@ _EVENT_COLUMNS: Final = (
 )
 _COPY_EVENTS: Final = f"COPY usage_event ({', '.join(name for name, _ in _EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _EVENT_TYPES: Final = [kind for _, kind in _EVENT_COLUMNS]
+_COPY_KEYS: Final = "COPY event_key (workspace_id, source, id, hash, used_at, event_id) FROM STDIN (FORMAT BINARY)"
+_KEY_TYPES: Final = ["uuid", "text", "text", "bytea", "timestamptz", "uuid"]
+_KEY_ARRAYS: Final = ("workspace_ids", "sources", "ids", "hashes", "used_at", "event_ids")
+_DAY_TYPES: Final = [
+    "uuid", "date", "uuid", *["text"] * 4, *["uuid"] * 7, *["text"] * 2, "int8", "numeric", *["int8"] * 6
+]  # fmt: skip
+_HOUR_TYPES: Final = ["uuid", "timestamptz", "uuid", "text", "text", "uuid", "uuid", "int8", "numeric", "int8", "int8"]
+STAGES: Final = {
+    name: f"CREATE TEMPORARY TABLE IF NOT EXISTS stage_{name} (LIKE rollup_{name}) ON COMMIT DELETE ROWS"
+    for name in ("daily", "hourly")
+}
+"""Tables of a connection's own, through which totals are added."""
 
 
 async def insert_keys(conn: Connection, charges: Sequence[Charge]) -> int:
-    """Claim the identity of each charge's event; how many were not taken yet."""
-    given = {
-        "workspace_ids": [charge.attribution.workspace_id for charge in charges],
-        "sources": [charge.event.source for charge in charges],
-        "ids": [charge.event.source_id for charge in charges],
-        "hashes": [charge.event.hash for charge in charges],
-        "used_at": [charge.used_at for charge in charges],
-        "event_ids": [charge.id for charge in charges],
-    }
-    return (await conn.execute(SQL["insert_keys"], given)).rowcount
+    """Claim the identity of each charge's event; how many were not taken yet.
+
+    Replays are rare, so the keys are copied straight into the table; only where one is taken they are added singly.
+    """
+    try:
+        async with conn.transaction():
+            await _copy_keys(conn, charges)
+    except UniqueViolation:
+        given = {
+            name: list(column)
+            for name, column in zip(_KEY_ARRAYS, zip(*map(_key_row, charges), strict=True), strict=True)
+        }
+        return (await conn.execute(SQL["insert_keys"], given)).rowcount
+    return len(charges)
+
+
+async def _copy_keys(conn: Connection, charges: Iterable[Charge]) -> None:
+    async with conn.cursor() as cursor, cursor.copy(_COPY_KEYS) as copy:
+        copy.set_types(_KEY_TYPES)
+        for charge in charges:
+            await copy.write_row(_key_row(charge))
+
+
+def _key_row(charge: Charge) -> tuple[UUID, str, str, bytes, dt.datetime, UUID]:
+    event = charge.event
+    return charge.attribution.workspace_id, event.source, event.source_id, event.hash, charge.used_at, charge.id
 
 
 async def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, Row]:
@@ -154,12 +184,20 @@ async def copy_events(conn: Connection, charges: Iterable[Charge], transaction_i
 
 async def add_totals(conn: Connection, totals: Totals) -> None:
     """Add the totals of one commit to the stored days and hours, in the order of their keys."""
-    days, hours = totals.day_columns(), totals.hour_columns()
-    for name, columns in (("add_days", days), ("add_hours", hours)):
-        if columns["buckets"]:
-            # An array has one element type; quantities are whole or not.
-            columns["quantity"] = [Decimal(quantity) for quantity in columns["quantity"]]
-            await conn.execute(SQL[name], columns)
+    await _merge(conn, "daily", _DAY_TYPES, totals.day_rows())
+    await _merge(conn, "hourly", _HOUR_TYPES, totals.hour_rows())
+
+
+async def _merge(conn: Connection, name: str, types: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """Copy rows to a table of this connection's own and add them to the stored ones: arrays cost four times as much."""
+    if not rows:
+        return
+    await conn.execute(STAGES[name])
+    async with conn.cursor() as cursor, cursor.copy(f"COPY stage_{name} FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in rows:
+            await copy.write_row(row)
+    await conn.execute(SQL[f"add_{name}"])
 
 
 async def counters(

@@ -32,35 +32,18 @@ SELECT workspace_id, reverses
 FROM usage_event
 WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND reverses = ANY(%(ids)s::uuid[])
 
--- name: add_days
-INSERT INTO rollup_daily AS r (
-    workspace_id, day, bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id,
-    tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, credits, tool_runs,
-    provider_cost, unpriced
-)
-SELECT * FROM unnest(
-    %(workspace_ids)s::uuid[], %(days)s::date[], %(buckets)s::uuid[], %(types)s::text[], %(categories)s::text[],
-    %(slugs)s::text[], %(statuses)s::text[], %(projects)s::uuid[], %(users)s::uuid[], %(workflows)s::uuid[],
-    %(agents)s::uuid[], %(connectors)s::uuid[], %(tools)s::uuid[], %(tables)s::uuid[], %(language_models)s::text[],
-    %(integrations)s::text[], %(events)s::bigint[], %(quantity)s::numeric[], %(tokens_in)s::bigint[],
-    %(tokens_out)s::bigint[], %(credits)s::bigint[], %(tool_runs)s::bigint[], %(provider_cost)s::bigint[],
-    %(unpriced)s::bigint[]
-)
+-- name: add_daily
+INSERT INTO rollup_daily AS r
+SELECT * FROM stage_daily
 ON CONFLICT (workspace_id, day, bucket) DO UPDATE
 SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
     tokens_in = r.tokens_in + excluded.tokens_in, tokens_out = r.tokens_out + excluded.tokens_out,
     credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs,
     provider_cost = r.provider_cost + excluded.provider_cost, unpriced = r.unpriced + excluded.unpriced
 
--- name: add_hours
-INSERT INTO rollup_hourly AS r (
-    workspace_id, hour, bucket, category, slug, workflow_id, agent_id, events, quantity, credits, tool_runs
-)
-SELECT * FROM unnest(
-    %(workspace_ids)s::uuid[], %(hours)s::timestamptz[], %(buckets)s::uuid[], %(categories)s::text[],
-    %(slugs)s::text[], %(workflows)s::uuid[], %(agents)s::uuid[], %(events)s::bigint[], %(quantity)s::numeric[],
-    %(credits)s::bigint[], %(tool_runs)s::bigint[]
-)
+-- name: add_hourly
+INSERT INTO rollup_hourly AS r
+SELECT * FROM stage_hourly
 ON CONFLICT (workspace_id, hour, bucket) DO UPDATE
 SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
     credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs
