@@ -84,12 +84,22 @@ class Runtime:
         return cls(settings, database, clock, ids, Authenticator(database), catalogs, names, committer, server)
 
     async def prepare(self) -> list[str]:
-        """Migrate, and put the shipped plans, meters and prices in place; the names of the migrations applied."""
+        """Migrate, and put the shipped plans, meters and prices and the packaged public prices in place.
+
+        The names of the migrations applied.
+        """
         now = self.clock.now()
         async with self.database.admin() as conn:
             applied = await migrate.migrate(conn, now)
         await subscriptions.ship_plans(self.database)
         await prices.ship_catalog(self.database, now)
+        await prices.import_packaged(
+            self.database,
+            credits_per_usd=self.settings.credits_per_usd,
+            markup=self.settings.markup,
+            now=now,
+            ids=self.ids,
+        )
         return applied
 
     async def readiness(self) -> dict[str, bool]:

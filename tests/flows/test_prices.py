@@ -322,3 +322,26 @@ async def test_a_change_that_is_not_committed_is_not_seen(
         await database.run(change_and_fail, admin=True)
     async with database.read() as conn:
         assert (await cache.current(conn)).prices.at((target,), now) is None
+
+
+async def test_the_packaged_prices_are_imported_once_and_again_when_the_markup_changes(
+    database: Database, now: dt.datetime, ids: Ids
+) -> None:
+    def bring(at: dt.datetime, markup: str) -> Any:
+        return flow.import_packaged(database, credits_per_usd=100, markup=Decimal(markup), now=at, ids=ids)
+
+    later = now + 400 * DAY  # after every other test's import, and every date in the source
+    await flow.import_public(database, public_versions(later), later, ids)
+    assert await bring(later + DAY, "1") == 0
+    changed = await bring(later + 2 * DAY, "1.5")
+    assert changed > 1000
+    assert await bring(later + 3 * DAY, "1.5") == 0
+    assert await bring(later + 4 * DAY, "1.0") == changed
+    async with database.read() as conn:
+        book = (await catalog.load_catalog(conn)).prices
+    inputs = []
+    for days in (1, 2, 4):
+        version = book.public_for_model(("openai", "gpt-4o"), later + days * DAY)
+        assert version is not None
+        inputs.append(version.rates["perMillion"]["inputTokens"])
+    assert inputs == ["250", "375", "250"]

@@ -1,5 +1,6 @@
 """Append prices and meters: what ships with the program, what public sources say, what the operator sets."""
 
+import asyncio
 import datetime as dt
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from tallystick.domain.meters import Meter, check_meter
 from tallystick.domain.prices import BEGINNING, PriceVersion, check_target
 from tallystick.domain.rates import canonical_rates
 from tallystick.domain.times import check_time
+from tallystick.gateways import model_prices
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import audit, catalog, prices
@@ -142,6 +144,29 @@ async def import_public(
         return count
 
     return await database.run(work, admin=True)
+
+
+async def import_packaged(
+    database: Database, *, credits_per_usd: int, markup: Decimal, now: dt.datetime, ids: Ids
+) -> int:
+    """Import the public prices that came with this installation, unless that was the last import; how many were new.
+
+    Cheap when nothing changed: the packaged data is not read then.
+    """
+    cost: dict[str, Any] | None = None
+    if markup > 0:
+        shape = {"cost": {"creditsPerUsd": credits_per_usd, "markup": markup}}
+        cost = canonical_rates("tokens", shape)["cost"]
+
+    async def is_done(conn: Connection) -> bool:
+        return await prices.latest_public_import(conn) == (model_prices.source(), cost)
+
+    if await database.run(is_done, admin=True):
+        return 0
+    versions = await asyncio.to_thread(
+        model_prices.public_versions, now, credits_per_usd=credits_per_usd, markup=markup
+    )
+    return await import_public(database, versions, now, ids)
 
 
 async def add_meter(

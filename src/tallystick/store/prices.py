@@ -48,6 +48,12 @@ async def versions_of_origin(conn: Connection, origin: str) -> list[PriceVersion
     return [version_of(row) for row in rows]
 
 
+async def latest_public_import(conn: Connection) -> tuple[str, Mapping[str, str] | None] | None:
+    """The source of the newest public versions, and how its USD became credits; None before the first import."""
+    row = await (await conn.execute(SQL["latest_public_import"])).fetchone()
+    return None if row is None else (row["source"], row["cost"])
+
+
 async def insert_meters(conn: Connection, meters: Sequence[Meter], now: dt.datetime) -> set[str]:
     """Add meters; the types of those that were not there."""
     given = {

@@ -23,6 +23,13 @@ FROM price_version
 WHERE origin = %(origin)s::text
 ORDER BY target, valid_from
 
+-- name: latest_public_import
+SELECT source, rates -> 'cost' AS cost
+FROM price_version
+WHERE origin = 'public'
+ORDER BY created_at DESC, id DESC
+LIMIT 1
+
 -- name: insert_meters
 INSERT INTO meter (type, category, slug, unit, builtin, created_at)
 SELECT m.type, m.category, m.slug, m.unit, m.builtin, %(created_at)s::timestamptz

@@ -2,12 +2,17 @@
 
 from tallystick.surfaces.api.endpoints import Endpoint, Routes
 from tallystick.surfaces.api.routes import (
+    balances,
+    billing,
+    discovery,
     grants,
     health,
     members,
     people,
+    prices,
     resources,
     tokens,
+    usage,
     workspaces,
 )
 
@@ -19,6 +24,11 @@ ALL: tuple[Routes, ...] = (
     members.ROUTES,
     tokens.ROUTES,
     resources.ROUTES,
+    prices.ROUTES,
+    usage.ROUTES,
+    balances.ROUTES,
+    billing.ROUTES,
+    discovery.ROUTES,
 )
 
 
