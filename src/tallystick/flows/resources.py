@@ -34,8 +34,8 @@ async def put(
 ) -> tuple[Resource, bool]:
     """Write the resource that `name` (a UUID or a key) names, made if it is not there; and whether it was made.
 
-    Done twice it is the same. Raises `unknownKind`, `invalidKey`, `invalidText`, `invalidAttributes`, `tooManyResources`,
-    and `resourceKindConflict` when the UUID belongs to a resource of another kind.
+    Done twice it is the same. Raises `unknownKind`, `invalidKey`, `invalidText`, `invalidAttributes`,
+    `tooManyResources`, and `resourceKindConflict` when the UUID belongs to a resource of another kind.
     """
     check_kind(kind)
     check_key(name)

@@ -9,9 +9,13 @@ from tallystick.wire.amounts import encode
 
 _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     400: (
+        "amountTooLarge",
         "invalidAmount",
         "invalidAttributes",
+        "invalidCounters",
+        "invalidData",
         "invalidDate",
+        "invalidEvent",
         "invalidExpiry",
         "invalidGroupBy",
         "invalidHeader",
@@ -20,6 +24,7 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "invalidMeter",
         "invalidPrice",
         "invalidPriority",
+        "invalidQuantity",
         "invalidRange",
         "invalidRequest",
         "invalidSource",
@@ -30,15 +35,24 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "invalidZone",
         "malformedJson",
         "rangeTooLong",
+        "timeInFuture",
+        "timeTooOld",
         "tooManyResources",
         "unknownKind",
         "unknownMeter",
         "unknownPermission",
+        "unknownType",
         "workspaceRequired",
     ),
     401: ("unauthorized",),
-    403: ("forbidden", "ownerRequired", "rightsExceeded"),
+    403: (
+        "forbidden",
+        "ownerRequired",
+        "rightsExceeded",
+    ),
     404: (
+        "eventNotFound",
+        "grantNotFound",
         "memberNotFound",
         "notFound",
         "planNotFound",
@@ -49,6 +63,8 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     405: ("methodNotAllowed",),
     409: (
+        "alreadyCorrected",
+        "balanceOutOfRange",
         "idempotencyConflict",
         "lastOwner",
         "memberAlreadyExists",
@@ -60,7 +76,10 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     413: ("bodyTooLarge",),
     415: ("unsupportedMediaType",),
     500: ("internalError",),
-    503: ("databaseUnavailable",),
+    503: (
+        "busy",
+        "databaseUnavailable",
+    ),
 }
 
 STATUS: Final[Mapping[str, int]] = MappingProxyType(
