@@ -44,6 +44,19 @@ async def sweep(database: Database, *, now: dt.datetime, ids: Ids) -> int:
     return len(due)
 
 
+async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, ids: Ids) -> None:
+    """Settle one workspace, so that what is read next is true at `now`; one small read when nothing is due."""
+    async with database.read(workspace_id) as conn:
+        if not await ledger.is_due(conn, workspace_id, now):
+            return
+
+    async def work(conn: Connection) -> None:
+        books = await lock(conn, {workspace_id}, now=now, ids=ids)
+        await ledger.save_books(conn, books, now)
+
+    await database.run(work)
+
+
 async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime, ids: Ids) -> None:
     """In order of time: what a period's end takes or gives must not depend on how late it is noticed."""
     terms = await subscriptions.live_terms(conn, workspace_id)

@@ -163,6 +163,12 @@ async def grant_by_id(conn: Connection, workspace_id: UUID, grant_id: UUID) -> G
     return grant_of(row)
 
 
+async def is_due(conn: Connection, workspace_id: UUID, now: dt.datetime) -> bool:
+    """Whether a grant of this workspace has expired or its period has ended by `now`, and nobody booked it yet."""
+    given = {"workspace_id": workspace_id, "now": now}
+    return await (await conn.execute(SQL["is_due"], given)).fetchone() is not None
+
+
 async def due_workspaces(conn: Connection, now: dt.datetime, most: int) -> list[UUID]:
     """Workspaces on which a grant has expired or a period has ended by `now`; at most so many."""
     rows = await (await conn.execute(SQL["due_workspaces"], {"now": now, "most": most})).fetchall()

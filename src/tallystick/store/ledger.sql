@@ -91,6 +91,11 @@ SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, e
 FROM credit_grant
 WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid
 
+-- name: is_due
+SELECT unit FROM balance
+WHERE workspace_id = %(workspace_id)s::uuid AND due_at <= %(now)s::timestamptz
+LIMIT 1
+
 -- name: due_workspaces
 SELECT DISTINCT workspace_id FROM balance
 WHERE due_at <= %(now)s::timestamptz
