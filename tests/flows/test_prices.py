@@ -21,6 +21,7 @@ from tallystick.flows.catalog import CatalogCache
 from tallystick.gateways.model_prices import public_versions
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, SystemIds
+from tallystick.queries import prices as queries
 from tallystick.store import catalog
 from tallystick.store import prices as store
 from tallystick.store.database import Connection, Database, Row
@@ -178,6 +179,27 @@ async def test_a_percentage_keeps_the_worth_of_a_credit_it_was_made_with(
         database, target, now, ids, model="percentage", rates={"percent": 110}, credits_per_usd=Decimal(50)
     )
     assert version.rates == {"percent": "110", "creditsPerUsd": "50"}
+
+
+async def test_a_query_answers_which_price_is_in_force_as_the_book_does(
+    database: Database, target: str, now: dt.datetime, ids: Ids
+) -> None:
+    general = f"{target}/send"
+    await add(database, target, now, ids, valid_from=now)
+    await add(database, target, now, ids, valid_from=now + 2 * DAY, rates={"amount": "2"})
+    await add(database, general, now, ids, valid_from=now + DAY, rates={"amount": "3"})
+    shipped = replace(flow.shipped_versions()[0], id=ids.new(now), target=target)
+    await database.run(lambda conn: store.insert_versions(conn, [shipped], now), admin=True)
+    async with database.read() as conn:
+        book = (await catalog.load_catalog(conn)).prices
+    amounts = []
+    for days in range(-1, 4):
+        at = now + days * DAY
+        for targets in ((target,), (general, target), (target, general), ("no.such", general)):
+            assert await queries.price_in_force(database, targets, at) == book.at(targets, at)
+        found = await queries.price_in_force(database, (general, target), at)
+        amounts.append(found.rates["amount"] if found else None)
+    assert amounts == ["0.01", "0.5", "3", "3", "3"]
 
 
 # --- public prices ----------------------------------------------------------------------------------------------------
