@@ -1,6 +1,7 @@
 """The way of one request: who asks, may they, what do they ask, then the endpoint, then the answer."""
 
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from litestar import Request, Response
@@ -108,9 +109,12 @@ def _response(endpoint: Endpoint, answer: Any) -> Response[bytes]:
 
 
 def _part(request: Request[Any, Any, Any], endpoint: Endpoint, name: str) -> str:
-    value = str(request.path_params[name])
-    # The framework puts a slash before the rest of a path; it is none of the caller's.
-    return value.removeprefix("/") if f"{{{name}:path}}" in endpoint.path else value
+    before, rest, _ = endpoint.path.partition(f"{{{name}:path}}")
+    if not rest:
+        return str(request.path_params[name])
+    # The framework tidies slashes away, but in a key they may be meant: read it as it was sent.
+    raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    return parsing.decode_rest(name, raw.split(b"/", before.count("/"))[-1])
 
 
 def _pieces(path: str) -> list[str]:

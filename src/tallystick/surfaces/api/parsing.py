@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, get_args, get_origin
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID
 
 import msgspec
@@ -104,6 +104,14 @@ def decode_part(name: str, text: str, kind: type) -> Any:
     if has_control_characters(text):
         raise TallystickError("invalidText", f"{name} in the path must not contain control characters.", field=name)
     return text
+
+
+def decode_rest(name: str, raw: bytes) -> str:
+    """The end of a path as it was sent, percent signs decoded. Raises `invalidText` when it is not UTF-8."""
+    try:
+        return unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise TallystickError("invalidText", f"{name} in the path must be UTF-8.", field=name) from None
 
 
 @cache
