@@ -1,9 +1,12 @@
 """Quantity to amount, a table for each price model, then properties against an oracle in fractions."""
 
 import datetime as dt
+import json
+import re
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -275,6 +278,28 @@ def test_a_price_of_another_model_says_so() -> None:
         rate_quantity(price("package", PACKAGE), 1)
     with pytest.raises(TallystickError, match="of model unit"):
         rate_tiered(price("unit", {"amount": "1"}), 0, 1)
+
+
+def test_the_page_on_rating_tells_the_truth() -> None:
+    page = (Path(__file__).parents[2] / "docs/concepts/rating.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\| ([0-9.]*) ?\|$", page, re.MULTILINE)
+    tiers = ""
+    told = {}
+    for model, text, expected in rows:
+        found = re.search(r"`(\{.*\})`", text)
+        tiers = found[1] if found else tiers
+        version = price(model, json.loads(tiers), target="llm.tokens")
+        if expected:
+            nano = rate_tiered(version, 0, 250) if version.is_tiered else rate_quantity(version, 250)
+            told[model] = (expected, amount(nano))
+    assert told == {
+        "fixed": ("5", "5"),
+        "unit": ("2.5", "2.5"),
+        "package": ("3", "3"),
+        "graduated": ("175", "175"),
+        "volume": ("125", "125"),
+    }
+    assert len(rows) == 7
 
 
 # --- properties, against fractions ------------------------------------------------------------------------------------
