@@ -85,6 +85,9 @@ class Settings:
     request_bytes_max: int = _setting(
         16_777_216, "Bytes of one request's body after decompression, at most.", low=1_024, high=1_073_741_824
     )
+    event_bytes_max: int = _setting(
+        65_536, "Bytes of one usage event's data, at most; a larger one is rejected.", low=1_024, high=16_777_216
+    )
     queue_events_max: int = _setting(
         50_000,
         "Usage events that wait for a commit, at most; beyond it the server answers 503 `busy`.",

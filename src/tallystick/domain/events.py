@@ -1,6 +1,7 @@
 """Usage events: what a report must look like, and what makes two reports the same one."""
 
 import datetime as dt
+import re
 from base64 import b64decode
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +12,7 @@ import msgspec
 
 from tallystick.domain.counters import MAX_COUNT
 from tallystick.domain.texts import has_control_characters
+from tallystick.kernel.credits import is_decimal
 from tallystick.kernel.errors import TallystickError
 
 CANCELLED: Final = "event.cancelled"
@@ -97,6 +99,8 @@ class Window:
 
 
 _UNIX_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+# An escaped NUL: a backslash that is not escaped itself stands before the u.
+_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _typed = msgspec.json.Decoder(EventData)
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -155,11 +159,16 @@ def read_data(data: bytes) -> tuple[EventData, bytes]:
     """The typed facts of an event's data, and its canonical JSON: keys sorted, numbers in one form. `invalidData`."""
     try:
         facts = _typed.decode(data)
-        canonical = _encode(_generic.decode(data))
+        plain = _generic.decode(data)
+        canonical = _encode(plain)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TallystickError("invalidData", f"data is not as it should be: {_short(error)}") from None
-    if (b"\\u" in canonical and has_control_characters(canonical.decode())) or b"\\u0000" in canonical:
+    if _NUL.search(canonical):
         raise TallystickError("invalidData", "data must not contain NUL characters.")
+    for name in ("quantity", "cost"):
+        given = plain.get(name)
+        if type(given) is str and not is_decimal(given):
+            raise TallystickError("invalidData", f"{name} must be a number or a decimal string.", field=name)
     return facts, canonical
 
 

@@ -80,14 +80,19 @@ class Names:
         self._subjects: dict[str, UUID] = {}
         self._size = 0
 
+    def known_workspaces(self, subjects: Collection[str]) -> dict[str, UUID]:
+        """Those of the subjects whose workspace needs no look-up."""
+        return {subject: self._subjects[subject] for subject in subjects if subject in self._subjects}
+
     async def workspaces(self, conn: Connection, subjects: Collection[str]) -> dict[str, UUID]:
         """The workspaces that these subjects name; a subject that names none is missing."""
         missing = {subject for subject in subjects if subject not in self._subjects}
         if missing:
             if len(self._subjects) > _CACHED_MOST:
                 self._subjects.clear()
+                missing = set(subjects)
             self._subjects.update(await store.workspaces(conn, missing))
-        return {subject: self._subjects[subject] for subject in subjects if subject in self._subjects}
+        return self.known_workspaces(subjects)
 
     def forget(self, workspace_ids: Iterable[UUID]) -> None:
         """Drop what is known of these workspaces."""

@@ -1,5 +1,6 @@
 """Credits and tool runs as integers of 10⁻⁹ unit ("nano"), and the only places that read, round and print them."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -12,6 +13,14 @@ MAX_NANO: Final = 10**17
 """Largest amount that one request may name, in nano-units: 100,000,000 credits; ninety of them fit a bigint."""
 
 
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+
+
+def is_decimal(text: str) -> bool:
+    """Whether a text is a decimal number in plain digits: no NaN, no `1_000`, no digits of other scripts."""
+    return _DECIMAL.fullmatch(text) is not None
+
+
 def parse_credits(value: object, *, field: str = "amount", signed: bool = False) -> int:
     """Nano-units of a number or decimal string with at most nine decimals.
 
@@ -19,6 +28,8 @@ def parse_credits(value: object, *, field: str = "amount", signed: bool = False)
     a float (a float has already lost digits), or a negative amount unless `signed`.
     """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        raise _invalid(value, field)
+    if isinstance(value, str) and not is_decimal(value.strip()):
         raise _invalid(value, field)
     try:
         amount = Decimal(value.strip()) if isinstance(value, str) else Decimal(value)

@@ -45,3 +45,9 @@ class IngestAnswer(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=F
     rejected: list[Refusal]
     charged_credits: Credits
     retry: list[Retry] | msgspec.UnsetType = msgspec.UNSET
+
+
+class ImportOptions(msgspec.Struct, rename="camel", kw_only=True):
+    """How an import is booked: with `debit` also the usage of before the workspace's birth is paid from its balance."""
+
+    debit: bool = False
