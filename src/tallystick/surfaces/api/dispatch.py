@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from tallystick.kernel.errors import TallystickError
+from tallystick.settings import Settings
 from tallystick.surfaces.api import auth, parsing, problems
 from tallystick.surfaces.api.endpoints import JSON, Call, Endpoint, Frame, Reply
 from tallystick.surfaces.api.observing import trace_of
@@ -85,12 +86,12 @@ async def _call(endpoint: Endpoint, frame: Frame, request: Request[Any, Any, Any
     if endpoint.query is not None:
         given["query"] = parsing.decode_query(request.scope["query_string"], endpoint.query)
     if endpoint.body is not None:
-        given["body"] = await _body(endpoint, request)
+        given["body"] = await _body(endpoint, request, runtime.settings)
     return await endpoint.call(call, **given)
 
 
-async def _body(endpoint: Endpoint, request: Request[Any, Any, Any]) -> Any:
-    raw = await parsing.read_body(request, endpoint.largest_body or parsing.LARGEST_BODY)
+async def _body(endpoint: Endpoint, request: Request[Any, Any, Any], settings: Settings) -> Any:
+    raw = await parsing.read_body(request, endpoint.body_limit(settings))
     if endpoint.optional_body and not raw.strip():
         return None
     parsing.check_content_type(request, endpoint.consumes)

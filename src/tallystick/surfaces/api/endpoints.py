@@ -30,6 +30,7 @@ from tallystick.domain.tokens import token_text
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.runtime import Runtime
+from tallystick.settings import Settings
 from tallystick.surfaces.api.guards import Guard
 from tallystick.surfaces.api.observing import Meters
 from tallystick.wire.amounts import encode
@@ -37,6 +38,9 @@ from tallystick.wire.amounts import encode
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 JSON: Final = "application/json"
+
+LARGEST_BODY: Final = 1 << 20
+"""Bytes that a request's body may have where its route names no other figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,13 @@ class Endpoint:
     produces: str
     errors: tuple[str, ...]
     idempotent: bool
-    largest_body: int | None
+    largest_body: int | str | None
+
+    def body_limit(self, settings: Settings) -> int:
+        """Bytes that a body may have as it arrives."""
+        if isinstance(self.largest_body, str):
+            return int(getattr(settings, self.largest_body))
+        return self.largest_body or LARGEST_BODY
 
 
 @dataclass(slots=True)
@@ -166,12 +176,12 @@ class Routes:
         consumes: tuple[str, ...] = (JSON,),
         produces: str = JSON,
         idempotent: bool = False,
-        largest_body: int | None = None,
+        largest_body: int | str | None = None,
     ) -> Callable[[F], F]:
         """Declare the decorated function an endpoint.
 
         `{name}` in a path is one part of it, `{name:path}` the rest with its slashes. `idempotent` says that the route
-        honours `Idempotency-Key`; `largest_body` in bytes, one mebibyte without it.
+        honours `Idempotency-Key`; `largest_body` is in bytes, or the name of the setting that says it.
         """
 
         def declare(function: F) -> F:

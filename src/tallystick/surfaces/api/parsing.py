@@ -14,9 +14,6 @@ from tallystick.domain.texts import as_uuid, has_control_characters
 from tallystick.kernel.errors import TallystickError
 from tallystick.wire.amounts import request_decoder
 
-LARGEST_BODY: Final = 1 << 20
-"""Bytes that a request's body may have where its route names no other figure."""
-
 _MOST_PARAMETERS: Final = 1000
 
 

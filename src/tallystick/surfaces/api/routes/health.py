@@ -25,7 +25,7 @@ async def get_readiness(call: Call) -> Reply:
 
 
 @ROUTES.get("/metrics", ANYONE, produces="text/plain", answers={200: str})
-async def get_metrics(call: Call) -> Reply:
+async def get_server_metrics(call: Call) -> Reply:
     """Requests by route and status, their times, and what waits, in the Prometheus text format."""
     text = call.frame.meters.render(call.runtime.gauges())
     return Reply(text.encode(), media_type=_PROMETHEUS)

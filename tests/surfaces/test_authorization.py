@@ -1,0 +1,208 @@
+"""Who gets in where: every route × every kind of caller × own and foreign workspace. A route without a row fails.
+
+A row says what the route answers a caller who may; the columns say who may. `foreign` is the owner of another
+workspace who selects ours, `revoked` an owner's token after its revocation, `reader` a viewer with `billing:read`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import pytest
+
+from tallystick.surfaces.api.endpoints import Endpoint
+from tallystick.surfaces.api.routes import endpoints
+from tests.surfaces.conftest import Caller, House, new_house
+
+NOBODY = UUID("00000000-0000-7000-8000-000000000000")
+
+CALLERS: Final = (
+    "anonymous",
+    "revoked",
+    "viewer",
+    "member",
+    "reader",
+    "admin",
+    "owner",
+    "foreign",
+    "operator",
+)
+EVERYBODY: Final = frozenset(CALLERS)
+SIGNED_IN: Final = EVERYBODY - {"anonymous", "revoked", "foreign"}
+READERS: Final = frozenset({"reader", "admin", "owner", "operator"})
+REPORTERS: Final = frozenset({"member", "admin", "owner", "operator"})
+ADMINS: Final = frozenset({"admin", "owner", "operator"})
+OPERATOR: Final = frozenset({"operator"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """`status` is what those in `who` are answered; `path` fills the route's parts; `workspace` in a body is ours."""
+
+    who: frozenset[str]
+    status: int
+    parts: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+RESOURCE: Final = {"kind": "agent", "key": "writer"}
+EVENT: Final = {
+    "specversion": "1.0",
+    "id": "authorization",
+    "source": "test",
+    "type": "orchestration.execution",
+    "subject": "{workspace}",
+    "data": {},
+}
+
+TABLE: Final[Mapping[str, Row]] = {
+    "get_health": Row(EVERYBODY, 200),
+    "get_readiness": Row(EVERYBODY, 200),
+    "get_server_metrics": Row(EVERYBODY, 200),
+    "get_openapi": Row(EVERYBODY, 200),
+    "get_current_user": Row(SIGNED_IN, 200),
+    "get_current_workspace": Row(SIGNED_IN, 200),
+    "create_workspace": Row(OPERATOR, 201, body={"name": "Another"}),
+    "list_workspaces": Row(OPERATOR, 200),
+    "create_grant": Row(
+        OPERATOR, 201, body={"workspaceUuid": "{workspace}", "unit": "credits", "amount": 1, "reason": "test"}
+    ),
+    "list_members": Row(ADMINS, 200),
+    "add_member": Row(ADMINS, 201, body={"email": "{caller}@authorization.example", "role": "viewer"}),
+    "change_member": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"role": "viewer"}),
+    "remove_member": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "create_token": Row(ADMINS, 201, body={"name": "made"}),
+    "list_tokens": Row(ADMINS, 200),
+    "revoke_token": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "put_resource": Row(ADMINS, 200, parts=RESOURCE, body={"name": "Writer"}),
+    "get_resource": Row(READERS, 200, parts=RESOURCE),
+    "list_resources": Row(READERS, 200, parts={"kind": "agent"}),
+    "list_teams": Row(READERS, 200),
+    "list_projects": Row(READERS, 200),
+    "list_prices": Row(READERS, 200),
+    "add_price": Row(OPERATOR, 400, body={"target": "tool.call", "model": "nonsense", "rates": {}, "reason": "test"}),
+    "list_plans": Row(READERS, 200),
+    "list_meters": Row(READERS, 200),
+    "add_meter": Row(
+        OPERATOR,
+        400,
+        body={"type": "Not a type", "category": "other", "slug": "x", "unit": "x", "reason": "test"},
+    ),
+    "record_events": Row(REPORTERS, 200, body=EVENT),
+    "record_events_compatible": Row(REPORTERS, 200, body=EVENT),
+    "import_events": Row(ADMINS, 200, parts={"name": "history"}, body=EVENT),
+    "get_metrics": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
+    "get_balances": Row(READERS, 200),
+    "get_subscription": Row(READERS, 200),
+    "list_plays": Row(READERS, 200),
+    "list_tools": Row(READERS, 200),
+    "list_workflows": Row(READERS, 200),
+    "list_agents": Row(READERS, 200),
+    "list_connectors": Row(READERS, 200),
+    "list_models": Row(READERS, 200),
+}
+
+ENDPOINTS: Final = {endpoint.operation: endpoint for endpoint in endpoints()}
+
+
+@pytest.fixture(scope="module")
+async def house(operator: Caller) -> House:
+    house = await new_house(operator)
+    assert (await house.owner.put("/v1/resources/agent/writer", {"name": "Writer"})).status_code == 201
+    return house
+
+
+@pytest.fixture(scope="module")
+async def callers(house: House, operator: Caller, http: httpx.AsyncClient) -> dict[str, Caller]:
+    made = (await house.owner.post("/v1/workspaceManagement/tokens", {"name": "revoked"})).json()["token"]
+    assert (await house.owner.delete(f"/v1/workspaceManagement/tokens/{made['uuid']}")).status_code == 200
+    stranger = await new_house(operator)
+    return {
+        "anonymous": Caller(http, ""),
+        "revoked": Caller(http, made["token"]),
+        "viewer": await house.caller("viewer"),
+        "member": await house.caller("member"),
+        "reader": await house.caller("viewer", ("billing:read",)),
+        "admin": await house.caller("admin"),
+        "owner": house.owner,
+        "foreign": Caller(http, stranger.owner.token, house.uuid),
+        "operator": house.operator,
+    }
+
+
+def test_every_route_has_a_row_and_every_row_a_route() -> None:
+    assert set(TABLE) == set(ENDPOINTS)
+
+
+def test_no_two_routes_share_a_name_or_an_address() -> None:
+    every = endpoints()
+    assert len(ENDPOINTS) == len(every)
+    assert len({(endpoint.method, endpoint.path) for endpoint in every}) == len(every)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("operation", sorted(TABLE))
+async def test_a_caller_gets_in_where_the_table_says(
+    operation: str, caller: str, callers: dict[str, Caller], house: House
+) -> None:
+    row, endpoint = TABLE[operation], ENDPOINTS[operation]
+    answer = await send(endpoint, row, callers[caller], caller, house)
+    if caller in row.who:
+        assert answer.status_code == row.status, answer.text
+    elif caller in ("anonymous", "revoked"):
+        assert (answer.status_code, answer.content) == (401, b'{"errorMessage":"unauthorized"}')
+    else:
+        assert (answer.status_code, answer.content) == (403, b'{"errorMessage":"forbidden"}')
+
+
+@pytest.mark.parametrize(
+    "operation", sorted(name for name, endpoint in ENDPOINTS.items() if endpoint.guard.in_workspace)
+)
+async def test_an_operator_has_to_name_the_workspace(operation: str, house: House) -> None:
+    nameless = Caller(house.operator.http, house.operator.token)
+    answer = await send(ENDPOINTS[operation], TABLE[operation], nameless, "nameless", house)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "workspaceRequired")
+
+
+@pytest.mark.parametrize("operation", sorted(name for name, e in ENDPOINTS.items() if e.guard.who != "anyone"))
+async def test_a_workspace_that_does_not_exist_is_told_to_operators_only(operation: str, house: House) -> None:
+    endpoint, row = ENDPOINTS[operation], TABLE[operation]
+    for token, expected in ((house.operator.token, 404), (house.owner.token, 403)):
+        answer = await send(endpoint, row, Caller(house.owner.http, token, NOBODY), "lost", house)
+        assert answer.status_code == expected, answer.text
+
+
+async def test_what_belongs_to_another_workspace_is_not_found(house: House, operator: Caller) -> None:
+    stranger = await new_house(operator)
+    token = (await stranger.owner.get("/v1/workspaceManagement/tokens/list")).json()["tokens"][0]["uuid"]
+    person = (await stranger.owner.get("/v1/userManagement/users/current")).json()["user"]["uuid"]
+    team = (await stranger.owner.put("/v1/resources/team/red", {"name": "Red"})).json()["resource"]["uuid"]
+    for method, path, body in (
+        ("DELETE", f"/v1/workspaceManagement/tokens/{token}", None),
+        ("DELETE", f"/v1/workspaceManagement/members/{person}", None),
+        ("PUT", f"/v1/workspaceManagement/members/{person}", {"role": "viewer"}),
+        ("POST", "/v1/workspaceManagement/tokens", {"name": "theirs", "userUuid": person}),
+        ("GET", f"/v1/resources/team/{team}", None),
+    ):
+        answer = await house.owner.send(method, path, json=body)
+        assert answer.status_code == 404, (method, path, answer.text)
+    assert (await stranger.owner.get("/v1/userManagement/users/current")).status_code == 200
+
+
+async def send(endpoint: Endpoint, row: Row, caller: Caller, name: str, house: House) -> httpx.Response:
+    path = endpoint.path.replace(":path}", "}").format(**row.parts)
+    body = _filled(row.body, {"{workspace}": str(house.uuid), "{caller}": name})
+    headers = {} if caller.token else {"authorization": ""}
+    return await caller.send(endpoint.method, path, json=body, params=dict(row.params), headers=headers)
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(member, words) for name, member in value.items()}
+    if isinstance(value, str):
+        for word, text in words.items():
+            value = value.replace(word, text)
+    return value
