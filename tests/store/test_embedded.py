@@ -160,27 +160,20 @@ def test_the_server_is_restarted_after_its_death_and_every_acknowledged_row_is_t
 
 
 def test_a_session_that_outlives_the_killed_server_does_not_block_the_next(home: Path) -> None:
-    with EmbeddedServer.start(home) as server, psycopg.connect(server.url, autocommit=True) as conn:
-        busy = threading.Thread(
-            target=_ignoring_errors,
-            args=[lambda: conn.execute("SELECT count(*) FROM generate_series(1, 4000000000)")],
-        )
+    def work(url: str) -> None:
+        with contextlib.suppress(psycopg.Error), psycopg.connect(url, application_name="busy") as conn:
+            conn.execute("SELECT count(*) FROM generate_series(1, 4000000000)")
+
+    with EmbeddedServer.start(home) as server:
+        busy = threading.Thread(target=work, args=[server.url], daemon=True)
         busy.start()
-        with psycopg.connect(server.url) as other:
-            until(
-                lambda: (
-                    other.execute("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%4000000000)'").fetchone()
-                    is not None
-                )
-            )
+        with psycopg.connect(server.url, autocommit=True) as other:
+            active = "SELECT pid FROM pg_stat_activity WHERE application_name = 'busy' AND state = 'active'"
+            until(lambda: other.execute(active).fetchone() is not None)
         os.kill(postmaster_of(home), signal.SIGKILL)
         until(lambda: answers(server.url))
-        busy.join()
-
-
-def _ignoring_errors(work: Callable[[], object]) -> None:
-    with contextlib.suppress(psycopg.Error):
-        work()
+        busy.join(PATIENCE_SECONDS)
+        assert not busy.is_alive()
 
 
 @pytest.mark.parametrize("mode", ["signal", "watched"])

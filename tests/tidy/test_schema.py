@@ -20,6 +20,10 @@ FILES = sorted(path for path in PACKAGE.rglob("*.sql") if path.parent.name != "m
 PARAMETER = re.compile(r"%\((\w+)\)[sbt]|%%")
 
 
+STAGES = re.compile(r"CREATE TEMPORARY TABLE IF NOT EXISTS stage_\{name\} \(LIKE rollup_\{name\}\)")
+"""How store/usage.py makes the session's own tables that its queries read."""
+
+
 def numbered(query: str) -> str:
     """The query with `$1, $2, …` for `%(name)s`: the same name is the same number."""
     names: list[str] = []
@@ -38,6 +42,8 @@ def numbered(query: str) -> str:
 def test_every_named_query_prepares(database_url: str, path: Path) -> None:
     problems = []
     with psycopg.connect(database_url, autocommit=True) as conn:
+        for name in ("daily", "hourly"):
+            conn.execute(f"CREATE TEMPORARY TABLE stage_{name} (LIKE rollup_{name})".encode())
         for name, query in parse(path.read_text(encoding="utf-8")).items():
             try:
                 conn.execute(f"PREPARE tidy AS {numbered(query)}".encode())
@@ -45,6 +51,10 @@ def test_every_named_query_prepares(database_url: str, path: Path) -> None:
             except psycopg.Error as error:
                 problems.append(f"{name}: {error}")
     assert problems == []
+
+
+def test_the_stages_above_are_those_of_the_program() -> None:
+    assert STAGES.search((PACKAGE / "store" / "usage.py").read_text(encoding="utf-8"))
 
 
 def test_a_query_with_a_name_that_is_not_there_is_found(database_url: str) -> None:
