@@ -66,7 +66,7 @@ class Charge:
         unpriced = -self.sign if self.adjusts else self.sign if self.state == UNPRICED else 0
         return (
             0 if self.adjusts else self.sign,
-            self.quantity,
+            0 if self.adjusts else self.quantity,
             self.tokens_in,
             self.tokens_out,
             self.credits,

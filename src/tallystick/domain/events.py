@@ -150,9 +150,14 @@ def read_event(
         named,
         check_time(time, now, window),
         canonical.decode(),
-        blake2b(b"\0".join((type_.encode(), named.encode(), canonical)), digest_size=16).digest(),
+        event_hash(type_, named, canonical),
         facts,
     )
+
+
+def event_hash(type_: str, subject: str, canonical: bytes) -> bytes:
+    """16 bytes over what makes two reports of one identity the same: type, subject and canonical data."""
+    return blake2b(b"\0".join((type_.encode(), subject.encode(), canonical)), digest_size=16).digest()
 
 
 def read_data(data: bytes) -> tuple[EventData, bytes]:

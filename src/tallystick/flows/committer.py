@@ -106,7 +106,7 @@ class Committer:
     async def _commit(self, group: list[tuple[Batch, "asyncio.Future[None]"]]) -> None:
         try:
             await self._book([batch for batch, _ in group])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is handed to whoever waits
             if len(group) == 1:
                 _finish(group[0], error)
                 self.queued -= len(group[0][0].items)

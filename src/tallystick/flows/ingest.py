@@ -1,21 +1,19 @@
 """Booking usage events: one transaction for everything that waited, exactly once per event (rules M2 to M11, M21)."""
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from tallystick.domain.charging import Charge, charge_for
+from tallystick.domain.charging import charge_for
 from tallystick.domain.events import CANCELLED
-from tallystick.domain.grants import CREDITS, PRIORITIES, TOOL_RUNS, Grant
-from tallystick.domain.totals import Totals
-from tallystick.flows import corrections, due, tiers
+from tallystick.domain.grants import CREDITS
+from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.names import Names
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
-from tallystick.store import ledger, names, subscriptions, usage
+from tallystick.store import names, usage
 from tallystick.store.database import Connection, Database
 from tallystick.store.ledger import Books
 from tallystick.store.names import NewResource
@@ -84,25 +82,17 @@ async def _commit(
         raise _StaleError(stale)
     alive = _known(alive, books)
     alive = await _create_resources(conn, alive, limits.resources_max, now)
-    base = ids.new(now).int & ~0xFFFFF
-    _number(alive, base)
+    base = booking.first_id(ids, now)
+    booking.number((charge for entry in alive for charge in entry.charges), base)
     if correcting:
         alive = await corrections.apply(conn, alive, catalog)
-        _number(alive, base)
+        booking.number((charge for entry in alive for charge in entry.charges), base)
     alive = await _claim(conn, alive)
-    charges = [charge for entry in alive for charge in entry.charges]
     await _cover(conn, alive)
-    await tiers.apply(conn, charges)
-    transaction_id = UUID(int=base)
-    _mark_overdrawn(charges, books)
-    await _debit(conn, charges, books, transaction_id, now, ids)
-    if charges:
-        await usage.copy_events(conn, charges, transaction_id, now)
-        totals = Totals(now - dt.timedelta(days=limits.hourly_days))
-        for charge in charges:
-            totals.add(charge)
-        await usage.add_totals(conn, totals)
-    await ledger.save_books(conn, books, now)
+    charges = [charge for entry in alive for charge in entry.charges]
+    await booking.book(
+        conn, charges, books, UUID(int=base), hours_since=now - dt.timedelta(days=limits.hourly_days), now=now, ids=ids
+    )
     for entry in alive:
         entry.accept()
 
@@ -124,15 +114,6 @@ def _known(entries: list[Entry], books: Books) -> list[Entry]:
         if entry.item.workspace_id not in books:
             entry.reject(TallystickError("workspaceNotFound", "There is no such workspace."))
     return [entry for entry in entries if entry.item.workspace_id in books]
-
-
-def _number(entries: list[Entry], base: int) -> None:
-    """Ids of one commit share their beginning with its transaction and grow in order of arrival."""
-    number = base
-    for entry in entries:
-        for charge in entry.charges:
-            number += 1
-            charge.id = UUID(int=number)
 
 
 async def _create_resources(conn: Connection, entries: list[Entry], most: int, now: dt.datetime) -> list[Entry]:
@@ -189,65 +170,3 @@ async def _cover(conn: Connection, entries: list[Entry]) -> None:
         for charge in entry.charges:
             if charge.reverses is None and charge.used_at < born[workspace_id]:
                 charge.covered_by = uuid5(workspace_id, f"history:{entry.batch.history}")
-
-
-def _mark_overdrawn(charges: Iterable[Charge], books: Books) -> None:
-    """Flag what the balance could not cover when its turn came (rule M8)."""
-    left: dict[tuple[UUID, str], int] = {}
-    for charge in charges:
-        if charge.covered_by is not None:
-            continue
-        workspace_id = charge.attribution.workspace_id
-        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
-            if amount:
-                before = left.get((workspace_id, unit))
-                if before is None:
-                    before = books[workspace_id][unit].balance.posted
-                left[workspace_id, unit] = before - amount
-                charge.overdrawn |= amount > 0 and before < amount
-
-
-async def _debit(
-    conn: Connection, charges: Iterable[Charge], books: Books, transaction_id: UUID, now: dt.datetime, ids: Ids
-) -> None:
-    """One ledger transaction for each workspace and balance; covered usage has one of its own."""
-    debits: dict[tuple[UUID, str], int] = {}
-    covered: dict[tuple[UUID, str], dict[UUID, int]] = {}
-    for charge in charges:
-        workspace_id = charge.attribution.workspace_id
-        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
-            if not amount:
-                continue
-            if charge.covered_by is None:
-                debits[workspace_id, unit] = debits.get((workspace_id, unit), 0) + amount
-            else:
-                by_grant = covered.setdefault((workspace_id, unit), {})
-                grant_id = uuid5(charge.covered_by, unit)
-                by_grant[grant_id] = by_grant.get(grant_id, 0) + amount
-    for (workspace_id, unit), amount in debits.items():
-        book = books[workspace_id][unit]
-        key = f"usage:{transaction_id}"
-        if amount > 0:
-            book.use(amount, transaction_id, key=key, at=now)
-        elif amount < 0:
-            adjustment = await _adjustment(conn, workspace_id, unit, now, ids)
-            book.give_back(-amount, adjustment, transaction_id, key=key, at=now)
-    for (workspace_id, unit), amounts in covered.items():
-        books[workspace_id][unit].cover(amounts, transaction_id, key=f"history:{transaction_id}", at=now)
-
-
-async def _adjustment(conn: Connection, workspace_id: UUID, unit: str, now: dt.datetime, ids: Ids) -> Grant:
-    """An empty grant that ends with the current period, for what of a return finds no grant to refill (rule M21)."""
-    terms = await subscriptions.live_terms(conn, workspace_id)
-    return Grant(
-        id=ids.new(now),
-        unit=unit,
-        source="adjustment",
-        amount=0,
-        remaining=0,
-        priority=PRIORITIES["adjustment"],
-        starts_at=now,
-        expires_at=terms.period.end if terms else None,
-        created_at=now,
-        reason="returned usage",
-    )

@@ -21,7 +21,7 @@ NewResource = tuple[UUID, UUID, str, str, dict[str, Any]]
 
 async def workspaces(conn: Connection, subjects: Collection[str]) -> dict[str, UUID]:
     """The open workspaces that these subjects name, by subject."""
-    by_id = {given: subject for subject in subjects if (given := as_uuid(subject)) is not None}
+    by_id = {uuid: subject for subject in subjects if (uuid := as_uuid(subject)) is not None}
     given = {"ids": list(by_id), "keys": [subject for subject in subjects if subject not in by_id.values()]}
     found: dict[str, UUID] = {}
     for row in await (await conn.execute(SQL["workspaces"], given)).fetchall():
@@ -46,7 +46,7 @@ async def resources_no(conn: Connection, workspace_ids: Collection[UUID]) -> dic
 
 async def resources(conn: Connection, wanted: Collection[Name]) -> list[Row]:
     """The resources of these names that exist: workspace_id, kind, key, id, attributes."""
-    ids = [(name[0], given) for name in wanted if (given := as_uuid(name[2])) is not None]
+    ids = [(name[0], uuid) for name in wanted if (uuid := as_uuid(name[2])) is not None]
     keys = list(wanted)
     given = {
         "workspace_ids": [name[0] for name in keys],

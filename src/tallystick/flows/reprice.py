@@ -1,0 +1,113 @@
+"""Pricing what was unpriced: an adjustment dated now that names the original and shows on the day of use (rule M6)."""
+
+import datetime as dt
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from tallystick.domain.attribution import Attribution
+from tallystick.domain.catalog import Catalog
+from tallystick.domain.charging import PRICED, Charge, charge_for
+from tallystick.domain.events import UsageEvent, event_hash, read_data
+from tallystick.domain.rollups import Dimensions
+from tallystick.flows import booking, due
+from tallystick.flows.catalog import CatalogCache
+from tallystick.gateways.model_prices import ModelDirectory
+from tallystick.kernel.ids import Ids
+from tallystick.store import unpriced, usage
+from tallystick.store.database import Connection, Database, Row
+
+ADJUSTMENT: Final = "price.adjustment"
+_SOURCE: Final = "tallystick/prices"
+_PAGE: Final = 1_000
+_NO_ID: Final = UUID(int=0)
+
+
+async def price_unpriced(
+    database: Database,
+    *,
+    catalogs: CatalogCache,
+    models: ModelDirectory,
+    hourly_days: int,
+    now: dt.datetime,
+    ids: Ids,
+) -> int:
+    """Book what prices that came later make of unpriced events, a page a transaction; how many were priced.
+
+    Safe to run twice and by many at once: each adjustment has a key of its own.
+    """
+    async with database.read() as conn:
+        waiting = await unpriced.workspaces(conn)
+    priced = 0
+    for workspace_id in waiting:
+        after: UUID | None = _NO_ID
+        while after is not None:
+
+            async def work(
+                conn: Connection, workspace_id: UUID = workspace_id, after: UUID = after
+            ) -> tuple[int, UUID | None]:
+                return await _price_page(conn, workspace_id, after, catalogs, models, hourly_days, now, ids)
+
+            booked, after = await database.run(work)
+            priced += booked
+    return priced
+
+
+async def _price_page(
+    conn: Connection,
+    workspace_id: UUID,
+    after: UUID,
+    catalogs: CatalogCache,
+    models: ModelDirectory,
+    hourly_days: int,
+    now: dt.datetime,
+    ids: Ids,
+) -> tuple[int, UUID | None]:
+    books = await due.lock(conn, {workspace_id}, now=now, ids=ids, returns=True)
+    catalog = await catalogs.current(conn)
+    rows = await unpriced.page(conn, workspace_id, after, _PAGE)
+    charges = [charge for row in rows if (charge := adjustment_of(row, catalog, models, now)) is not None]
+    base = booking.first_id(ids, now)
+    booking.number(charges, base)
+    if charges:
+        await usage.insert_keys(conn, charges)
+    hours_since = now - dt.timedelta(days=hourly_days)
+    await booking.book(conn, charges, books, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    return len(charges), rows[-1]["id"] if len(rows) == _PAGE else None
+
+
+def adjustment_of(row: Row, catalog: Catalog, models: ModelDirectory, now: dt.datetime) -> Charge | None:
+    """What an unpriced event costs now, as a charge that adjusts it; None while it has no price."""
+    dimensions = Dimensions(row["meter"], *(row[name] for name in Dimensions._fields[1:]))
+    facts, _ = read_data(msgspec.json.encode(row["data"]))
+    attribution = Attribution(
+        row["workspace_id"],
+        catalog.meters[row["meter"]],
+        dimensions,
+        provider=facts.integration or dimensions.integration,
+        action=facts.action,
+        canonical=models.resolve(facts.model, dimensions.integration) if facts.model else None,
+    )
+    event = UsageEvent(row["source"], row["source_id"], row["type"], row["subject"], row["time"], "", b"", facts)
+    charge = charge_for(event, attribution, catalog.prices)
+    if charge.state != PRICED:
+        return None
+    identity = str(row["id"])
+    data = msgspec.json.encode({"adjusts": {"id": row["source_id"], "source": row["source"]}})
+    charge.event = replace(
+        event,
+        source=_SOURCE,
+        source_id=identity,
+        type=ADJUSTMENT,
+        time=now,
+        data=data.decode(),
+        hash=event_hash(ADJUSTMENT, event.subject, data),
+    )
+    charge.adjusts = row["id"]
+    charge.covered_by = row["covered_by"]
+    # Counted when it was reported; only its price is new.
+    charge.tokens_in = charge.tokens_out = charge.tool_runs = 0
+    charge.provider_cost = None
+    return charge
