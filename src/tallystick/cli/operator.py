@@ -1,0 +1,210 @@
+"""`tally workspace | credits | price | plan`: what an operator does."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from tallystick.cli.access import instant
+from tallystick.cli.commands import client_command
+from tallystick.cli.root import new_app
+
+if TYPE_CHECKING:
+    from tallystick.client.replies import Call
+
+workspace_app = new_app("For operators: create and list workspaces.")
+credits_app = new_app("For operators: grant and adjust credits and tool runs.")
+price_app = new_app("Prices: list versions, and add one as an operator.")
+plan_app = new_app("Plans and what they include.")
+
+Limit = Annotated[int | None, typer.Option("--limit", help="At most so many, 1 to 1,000.")]
+Offset = Annotated[int | None, typer.Option("--offset", help="Leave out so many first.")]
+IdempotencyKey = Annotated[
+    str | None, typer.Option("--idempotency-key", help="Repeating a command with the same key changes nothing more.")
+]
+GrantWorkspace = Annotated[str, typer.Option("--workspace-uuid", help="Workspace that receives it.")]
+Amount = Annotated[str, typer.Option("--amount", help="A decimal with at most nine places.")]
+Unit = Annotated[str, typer.Option("--unit", help="credits or toolRuns.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it stays on the record.")]
+Priority = Annotated[int | None, typer.Option("--priority", help="Lower is used first; default: as its source has.")]
+ExpiresAt = Annotated[str | None, typer.Option("--expires-at", help="Instant with a zone, or never.")]
+
+
+@client_command(workspace_app, "create", as_operator=True)
+def create_workspace(
+    name: Annotated[str, typer.Option("--name", help="What it is called.")],
+    key: Annotated[str | None, typer.Option("--key", help="Your own name for it, which events may use.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Its owner's address.")] = None,
+    zone: Annotated[str, typer.Option("--zone", help="IANA time zone of its billing periods.")] = "UTC",
+    no_grants: Annotated[bool, typer.Option("--no-grants", help="Leave out the free grants.")] = False,
+    idempotency_key: IdempotencyKey = None,
+) -> "Call[Any]":
+    """Create a workspace; prints it with its first token, which is shown this once.
+
+    \b
+    Example:
+      tally workspace create --name "Acme" --key acme --email owner@acme.example
+    """
+    from tallystick.client import calls
+
+    grants: list[Any] | None = [] if no_grants else None
+    return calls.create_workspace(name, key=key, email=email, zone=zone, grants=grants, idempotency_key=idempotency_key)
+
+
+@client_command(workspace_app, "list", as_operator=True)
+def list_workspaces(
+    key: Annotated[str | None, typer.Option("--key", help="Only the one with this key.")] = None,
+    limit: Limit = None,
+    offset: Offset = None,
+) -> "Call[Any]":
+    """Print a page of all workspaces, oldest first.
+
+    \b
+    Example:
+      tally workspace list --limit 20 --format table
+    """
+    from tallystick.client import calls
+
+    return calls.workspaces(key=key, limit=limit, offset=offset)
+
+
+@client_command(credits_app, "grant", as_operator=True)
+def grant_credits(
+    workspace_uuid: GrantWorkspace,
+    amount: Amount,
+    reason: Reason,
+    unit: Unit = "credits",
+    source: Annotated[str, typer.Option("--source", help="promotion, free, purchase or adjustment.")] = "promotion",
+    priority: Priority = None,
+    expires_at: ExpiresAt = None,
+    idempotency_key: IdempotencyKey = None,
+) -> "Call[Any]":
+    """Give credits or tool runs to a workspace.
+
+    \b
+    Example:
+      tally credits grant --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --amount 500 --reason "launch offer"
+    """
+    return _grant(workspace_uuid, amount, reason, unit, source, priority, expires_at, idempotency_key)
+
+
+@client_command(credits_app, "adjust", as_operator=True)
+def adjust_credits(
+    workspace_uuid: GrantWorkspace,
+    amount: Amount,
+    reason: Reason,
+    unit: Unit = "credits",
+    priority: Priority = None,
+    expires_at: ExpiresAt = None,
+    idempotency_key: IdempotencyKey = None,
+) -> "Call[Any]":
+    """Make good for something: a grant of the source adjustment, which never expires unless told.
+
+    \b
+    Example:
+      tally credits adjust --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --amount 12.5 --reason "failed runs"
+    """
+    return _grant(workspace_uuid, amount, reason, unit, "adjustment", priority, expires_at, idempotency_key)
+
+
+def _grant(
+    workspace_uuid: str,
+    amount: str,
+    reason: str,
+    unit: str,
+    source: str,
+    priority: int | None,
+    expires_at: str | None,
+    idempotency_key: str | None,
+) -> "Call[Any]":
+    from msgspec import UNSET
+
+    from tallystick.client import calls
+
+    never = expires_at is not None and expires_at.lower() == "never"
+    until = None if never else UNSET if expires_at is None else instant(expires_at, "--expires-at")
+    return calls.create_grant(
+        uuid(workspace_uuid, "--workspace-uuid"),
+        amount,
+        reason=reason,
+        unit=choice(unit, ("credits", "toolRuns"), "--unit"),
+        source=choice(source, ("promotion", "free", "purchase", "adjustment"), "--source"),
+        priority=priority,
+        expires_at=until,
+        idempotency_key=idempotency_key,
+    )
+
+
+@client_command(price_app, "list", as_operator=True)
+def list_prices(
+    target: Annotated[str | None, typer.Option("--target", help="Only targets that begin so, as llm.tokens/.")] = None,
+    at: Annotated[str | None, typer.Option("--at", help="Only versions in force at this instant.")] = None,
+    limit: Limit = None,
+    offset: Offset = None,
+) -> "Call[Any]":
+    """Print price versions by target.
+
+    \b
+    Example:
+      tally price list --target llm.tokens/openai/ --format table
+    """
+    from tallystick.client import calls
+
+    return calls.price_versions(target=target, at=instant(at, "--at"), limit=limit, offset=offset)
+
+
+@client_command(price_app, "add", as_operator=True)
+def add_price(
+    target: Annotated[str, typer.Option("--target", help="What it prices, such as tool.call/integration:hubspot.")],
+    model: Annotated[
+        str, typer.Option("--model", help="fixed, unit, package, graduated, volume, percentage or tokens.")
+    ],
+    rates: Annotated[str, typer.Option("--rates", help="JSON object, as the model wants it.")],
+    valid_from: Annotated[
+        str | None, typer.Option("--valid-from", help="Instant with a zone; default: from the beginning.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the record.")] = "",
+) -> "Call[Any]":
+    """Append a price version. Versions are never edited: a change is a version with a later --valid-from.
+
+    \b
+    Example:
+      tally price add --target tool.call/integration:hubspot --model unit --rates '{"amount": "0.5"}'
+    """
+    import msgspec
+
+    from tallystick.client import calls
+
+    try:
+        parsed = msgspec.json.decode(rates, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError as error:
+        raise typer.BadParameter(f"not a JSON object: {error}.", param_hint="--rates") from None
+    return calls.add_price(target, model, parsed, valid_from=instant(valid_from, "--valid-from"), reason=reason)
+
+
+@client_command(plan_app, "list", as_operator=True)
+def list_plans() -> "Call[Any]":
+    """Print the plans with their current versions.
+
+    \b
+    Example:
+      tally plan list --format table
+    """
+    from tallystick.client import calls
+
+    return calls.plans()
+
+
+def uuid(text: str, option: str) -> UUID:
+    """An option's UUID; wrong usage otherwise."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a UUID.", param_hint=option) from None
+
+
+def choice(text: str, choices: tuple[str, ...], option: str) -> Any:
+    """An option's word; wrong usage unless it is one of `choices`."""
+    if text not in choices:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(choices)}.", param_hint=option)
+    return text

@@ -1,0 +1,90 @@
+"""Answers on stdout: the server's JSON, indented and otherwise untouched, or a table that Rich draws for people."""
+
+import enum
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+
+class Format(enum.StrEnum):
+    """`json` for programs, `table` for people."""
+
+    json = "json"
+    table = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns by heading, and how the decoded answer becomes rows; numbers arrive as they were written."""
+
+    columns: Sequence[str]
+    rows: Callable[[Any], Sequence[Sequence[object]]]
+
+
+_LONGEST_CELL: Final = 60
+
+
+def print_json(raw: bytes) -> None:
+    """Indent; no number is ever decoded on the way."""
+    import msgspec
+
+    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.format(raw, indent=2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_answer(raw: bytes, form: Format, table: Table | None = None) -> None:
+    """The answer of a command."""
+    if form is Format.json:
+        print_json(raw)
+        return
+    import msgspec
+
+    draw(msgspec.json.Decoder(float_hook=Decimal).decode(raw), table)
+
+
+def draw(answer: Any, table: Table | None) -> None:
+    """A table of the answer: as the command says, else of its one list, else of its fields."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    shown = table or _guess(answer)
+    drawn = RichTable(*shown.columns, box=box.SIMPLE_HEAD)
+    for row in shown.rows(answer):
+        drawn.add_row(*(cell(value) for value in row))
+    console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 500  # nobody's window: a pipe gets every column whole
+    console.print(drawn)
+
+
+def cell(value: object) -> str:
+    """A value as text; decimals with all their digits."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, dict | list):
+        import msgspec
+
+        text = msgspec.json.encode(value).decode()
+        return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
+    return str(value)
+
+
+def _guess(answer: Any) -> Table:
+    lists = [value for value in answer.values() if isinstance(value, list)]
+    if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0]):
+        rows = lists[0]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        columns = [name for name in names if any(row.get(name) not in (None, "", [], {}) for row in rows)]
+        return Table(columns or names, lambda _: [[row.get(name) for name in columns] for row in rows])
+    fields = (
+        next(iter(answer.values())) if len(answer) == 1 and isinstance(next(iter(answer.values())), dict) else answer
+    )
+    return Table(("field", "value"), lambda _: list(fields.items()))
