@@ -79,6 +79,7 @@ class Settings:
         high=64,
     )
     worker: bool = _setting(True, "Whether `tally serve` does the background work itself.")
+    worker_seconds: int = _setting(5, "Seconds between two looks at what background work is due.", low=1, high=3_600)
 
     batch_events_max: int = _setting(5_000, "Usage events that one commit takes, at most.", low=1, high=100_000)
     request_events_max: int = _setting(10_000, "Usage events in one request, at most.", low=1, high=1_000_000)

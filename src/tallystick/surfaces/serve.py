@@ -13,6 +13,7 @@ from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tallystick.surfaces.api.app import create_app
 from tallystick.surfaces.api.observing import App
+from tallystick.surfaces.worker import work
 
 _GRACE_SECONDS = 10
 
@@ -25,7 +26,7 @@ async def serve(settings: Settings, ready: Ready | None = None) -> None:
     `ready` is called with the runtime and the real address once requests are answered, also where the port was 0.
     Raises what `Runtime.open` raises, and `addressInUse`.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         runtime = await Runtime.open(settings)
         try:
@@ -46,6 +47,7 @@ async def serve_runtime(runtime: Runtime, listener: socket.socket, ready: Ready 
 
     server = _Server(_config(create_app(runtime)), told)
     loop = asyncio.get_running_loop()
+    worker = asyncio.create_task(work(runtime)) if runtime.settings.worker else None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     try:
@@ -53,6 +55,9 @@ async def serve_runtime(runtime: Runtime, listener: socket.socket, ready: Ready 
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+        if worker is not None:
+            worker.cancel()
+            await asyncio.wait([worker])
 
 
 def address_of(listener: socket.socket) -> str:
@@ -61,7 +66,7 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Taken before anything else is started, so that a port in use is told at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
