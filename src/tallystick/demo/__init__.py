@@ -1,0 +1,1 @@
+"""The demo workspace: ninety days of believable usage, and the command that shows them."""
