@@ -25,6 +25,12 @@ _PAGE: Final = 1_000
 _NO_ID: Final = UUID(int=0)
 
 
+async def catalog_version(database: Database, catalogs: CatalogCache) -> int:
+    """The version of the catalog; only a change of it can give unpriced usage a price."""
+    async with database.read() as conn:
+        return (await catalogs.current(conn)).version
+
+
 async def price_unpriced(
     database: Database,
     *,

@@ -35,15 +35,28 @@ async def _settle_due(runtime: Runtime, now: dt.datetime) -> int:
     return await due.sweep(runtime.database, now=now, ids=runtime.ids)
 
 
-async def _price_unpriced(runtime: Runtime, now: dt.datetime) -> int:
-    return await reprice.price_unpriced(
-        runtime.database,
-        catalogs=runtime.catalogs,
-        models=runtime.models,
-        hourly_days=runtime.settings.hourly_rollup_days,
-        now=now,
-        ids=runtime.ids,
-    )
+@dataclass(slots=True)
+class _LatePrices:
+    """Prices what was unpriced after the catalog changed; twice, since a commit that began before may end after."""
+
+    version: int = -1
+    turns: int = 0
+
+    async def __call__(self, runtime: Runtime, now: dt.datetime) -> int:
+        version = await reprice.catalog_version(runtime.database, runtime.catalogs)
+        if version != self.version:
+            self.version, self.turns = version, 2
+        if not self.turns:
+            return 0
+        self.turns -= 1
+        return await reprice.price_unpriced(
+            runtime.database,
+            catalogs=runtime.catalogs,
+            models=runtime.models,
+            hourly_days=runtime.settings.hourly_rollup_days,
+            now=now,
+            ids=runtime.ids,
+        )
 
 
 async def _forget_hours(runtime: Runtime, now: dt.datetime) -> int:
@@ -55,7 +68,7 @@ def jobs(settings: Settings) -> list[Job]:
     often = dt.timedelta(seconds=settings.worker_seconds)
     return [
         Job("settle_due", often, _settle_due),
-        Job("price_unpriced", often, _price_unpriced),
+        Job("price_unpriced", often, _LatePrices()),
         Job("forget_hours", dt.timedelta(hours=1), _forget_hours),
     ]
 
@@ -77,7 +90,7 @@ async def _run(job: Job, runtime: Runtime, now: dt.datetime) -> None:
         done = await job.run(runtime, now)
     except TallystickError as error:
         _log.warning("job failed", job=job.name, reason=error.code, message=error.message)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the next turn tries again, the log has it in full
         _log.exception("job failed", job=job.name)
     else:
         if done:
