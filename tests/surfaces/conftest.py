@@ -1,8 +1,11 @@
 """The HTTP application on the test database, called in this process, and workspaces with every kind of caller."""
 
 import datetime as dt
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -105,6 +108,24 @@ async def new_house(operator: Caller) -> House:
 @pytest.fixture
 async def house(operator: Caller) -> House:
     return await new_house(operator)
+
+
+@pytest.fixture(scope="session")
+def live(database_url: str) -> Iterator[str]:
+    """The address of a server in a process of its own, on the test database."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.surfaces.live_server", database_url],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.1:"), address
+    yield address
+    process.terminate()
+    ended = process.communicate(timeout=20)[0]
+    assert (ended.strip(), process.returncode) == ("ended", 0)
 
 
 __all__ = ["NOW", "PERMISSIONS", "Caller", "House", "dt", "new_house"]

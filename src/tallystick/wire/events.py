@@ -16,7 +16,8 @@ class CloudEvent(msgspec.Struct, kw_only=True, gc=False):
     type: str
     subject: str | None = None
     time: dt.datetime | None = None
-    data: msgspec.Raw = msgspec.Raw(b"{}")
+    # Made, not shared: a JSON schema cannot show raw bytes as a default.
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     data_base64: str | None = None
 
 

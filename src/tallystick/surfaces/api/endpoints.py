@@ -118,7 +118,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one path. `answers` maps each status to its body's type, `errors` are codes beyond the usual."""
+    """One method of one path. `answers` maps each status to its body's type, `consumes` each media type to the shape of
+    its content; `errors` are codes beyond the usual."""
 
     method: str
     path: str
@@ -131,7 +132,7 @@ class Endpoint:
     query: type | None
     body: type | None
     optional_body: bool
-    consumes: tuple[str, ...]
+    consumes: Mapping[str, Any]
     answers: Mapping[int, Any]
     produces: str
     errors: tuple[str, ...]
@@ -173,7 +174,7 @@ class Routes:
         status: int = 200,
         answers: Mapping[int, Any] | None = None,
         errors: tuple[str, ...] = (),
-        consumes: tuple[str, ...] = (JSON,),
+        consumes: Mapping[str, Any] | None = None,
         produces: str = JSON,
         idempotent: bool = False,
         largest_body: int | str | None = None,
@@ -181,7 +182,8 @@ class Routes:
         """Declare the decorated function an endpoint.
 
         `{name}` in a path is one part of it, `{name:path}` the rest with its slashes. `idempotent` says that the route
-        honours `Idempotency-Key`; `largest_body` is in bytes, or the name of the setting that says it.
+        honours `Idempotency-Key`; `consumes` says which media types a body of bytes may have, and the shape of each;
+        `largest_body` is in bytes, or the name of the setting that says it.
         """
 
         def declare(function: F) -> F:
@@ -204,7 +206,7 @@ class Routes:
                 query=query,
                 body=body,
                 optional_body=optional,
-                consumes=consumes,
+                consumes=MappingProxyType(dict(consumes) if consumes else {JSON: body}),
                 answers=MappingProxyType(dict(answers) if answers else {status: answer}),
                 produces=produces,
                 errors=errors,

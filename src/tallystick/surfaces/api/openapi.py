@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 description, made from the endpoints themselves, so that it cannot say anything else."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, Final, get_args
 from uuid import UUID
@@ -66,8 +67,8 @@ def codes_of(endpoint: Endpoint) -> list[str]:
 
 def _shapes(endpoint: Endpoint) -> list[Any]:
     shapes: list[Any] = [shape for shape in endpoint.answers.values() if _is_described(shape)]
-    if _is_described(endpoint.body):
-        shapes.append(endpoint.body)
+    if endpoint.body is not None:
+        shapes += [shape for shape in endpoint.consumes.values() if shape not in (bytes, str)]
     if endpoint.query is not None:
         shapes += [field.type for field in msgspec.structs.fields(endpoint.query)]
     return shapes
@@ -78,11 +79,11 @@ def _is_described(shape: Any) -> bool:
 
 
 def _operation(endpoint: Endpoint) -> Schema:
-    about, _, more = endpoint.about.partition("\n")
+    about, _, more = inspect.cleandoc(endpoint.about).partition("\n\n")
     operation: Schema = {
         "operationId": endpoint.operation,
         "tags": [endpoint.tag],
-        "summary": about,
+        "summary": " ".join(about.split()),
         "parameters": _parameters(endpoint),
         "responses": _responses(endpoint),
     }
@@ -96,7 +97,7 @@ def _operation(endpoint: Endpoint) -> Schema:
     if endpoint.body is not None:
         operation["requestBody"] = {
             "required": not endpoint.optional_body,
-            "content": {kind: {"schema": _schema(endpoint.body)} for kind in endpoint.consumes},
+            "content": {kind: {"schema": _schema(shape)} for kind, shape in endpoint.consumes.items()},
         }
     return operation
 

@@ -1,7 +1,7 @@
 """From bytes to wire structs: every way in which a request can be wrong has a name here, and none is a crash."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Final, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -32,13 +32,13 @@ async def read_body(request: Request[Any, Any, Any], largest: int) -> bytes:
     return b"".join(pieces)
 
 
-def check_content_type(request: Request[Any, Any, Any], consumes: tuple[str, ...]) -> None:
+def check_content_type(request: Request[Any, Any, Any], consumes: Collection[str]) -> None:
     """Raises `unsupportedMediaType` unless the type is absent, listed, or another spelling of JSON where that is."""
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = given.startswith("application/") and given.endswith("+json") and "application/json" in consumes
     if given and given not in consumes and not is_json:
         raise TallystickError(
-            "unsupportedMediaType", "The body's content type is none of those accepted.", accepted=list(consumes)
+            "unsupportedMediaType", "The body's content type is none of those accepted.", accepted=sorted(consumes)
         )
 
 
@@ -49,6 +49,8 @@ def decode_body(raw: bytes, shape: type) -> Any:
     `invalidText` for a NUL character anywhere, and `invalidRequest`, which names the place, for a wrong shape.
     """
     try:
+        if not raw.isascii():
+            raw.decode()  # the decoder skips members that it does not know, whatever bytes they hold
         value = _decoder(shape).decode(raw)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
@@ -134,11 +136,14 @@ def _invalid(message: str) -> TallystickError:
 
 def _malformed(raw: bytes, error: Exception) -> TallystickError:
     """NaN and Infinity are no JSON, but whoever writes them means an amount: the code says so."""
+    constants: list[str] = []
     try:
-        json.loads(raw)
+        json.loads(raw.decode(), parse_constant=constants.append)
     except (ValueError, RecursionError):
-        return TallystickError("malformedJson", "The body is not JSON in UTF-8.", position=str(error)[:200])
-    return TallystickError("invalidAmount", "NaN and Infinity are not numbers in JSON.")
+        constants.clear()
+    if constants:
+        return TallystickError("invalidAmount", "NaN and Infinity are not numbers in JSON.", found=constants[0])
+    return TallystickError("malformedJson", "The body is not JSON in UTF-8.", position=str(error)[:200])
 
 
 def _holds_nul(value: object) -> bool:

@@ -11,21 +11,32 @@ from tallystick.flows.submission import Scope, submit
 from tallystick.settings import Settings
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import requires
-from tallystick.surfaces.api.reports import ACCEPTED, Malformed, Report, ReportLimits, decompress, read_reports
+from tallystick.surfaces.api.reports import (
+    BATCH,
+    JSON,
+    NDJSON,
+    ONE,
+    Malformed,
+    Report,
+    ReportLimits,
+    decompress,
+    read_reports,
+)
 from tallystick.wire.amounts import Credits
-from tallystick.wire.events import ImportOptions, IngestAnswer, Refusal, Retry
+from tallystick.wire.events import CloudEvent, ImportOptions, IngestAnswer, Refusal, Retry
 
 ROUTES = Routes("Events")
 
 _ERRORS: Final = ("busy", "invalidEncoding", "invalidEvent", "malformedJson", "tooManyEvents")
-_LARGEST: Final = 1 << 30
+_LARGEST: Final = "request_bytes_max"
+_CONTENT: Final = {BATCH: list[CloudEvent], ONE: CloudEvent, JSON: CloudEvent | list[CloudEvent], NDJSON: str}
 
 
 @ROUTES.post(
     "/v1/events",
     requires(EVENTS_WRITE, in_workspace=False),
     status=200,
-    consumes=ACCEPTED,
+    consumes=_CONTENT,
     errors=_ERRORS,
     largest_body=_LARGEST,
 )
@@ -41,7 +52,7 @@ async def record_events(call: Call, body: bytes) -> IngestAnswer:
     "/api/v1/events",
     requires(EVENTS_WRITE, in_workspace=False),
     answers={200: IngestAnswer, 204: None},
-    consumes=ACCEPTED,
+    consumes=_CONTENT,
     errors=_ERRORS,
     largest_body=_LARGEST,
 )
@@ -62,7 +73,7 @@ async def record_events_compatible(call: Call, body: bytes) -> Reply:
     "/v1/imports/{name}/events",
     requires(BILLING_WRITE, in_workspace=False),
     status=200,
-    consumes=ACCEPTED,
+    consumes=_CONTENT,
     errors=(*_ERRORS, "invalidKey"),
     largest_body=_LARGEST,
 )
