@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tallystick.flows import prices, subscriptions
@@ -15,7 +16,7 @@ from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, SystemIds
 from tallystick.queries.identity import Authenticator
 from tallystick.settings import Settings
-from tallystick.store import migrate
+from tallystick.store import backup, migrate
 from tallystick.store.database import Database
 
 
@@ -25,6 +26,16 @@ class Server(Protocol):
     url: str
 
     def stop(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """`url` is a connection string of libpq, `version` PostgreSQL's, `migrations` those applied, oldest first."""
+
+    url: str
+    version: str
+    migrations: tuple[str, ...]
+    is_embedded: bool
 
 
 @dataclass(slots=True)
@@ -120,6 +131,28 @@ class Runtime:
     def gauges(self) -> dict[str, int]:
         """What waits at this instant, by name, for `/metrics`."""
         return {"events_queued": self.committer.queued}
+
+    async def state(self) -> "DatabaseState":
+        """Which database this is and how far its schema is."""
+        async with self.database.admin() as conn:
+            version = conn.info.server_version
+            applied = await migrate.applied(conn)
+        return DatabaseState(
+            self.url, f"{version // 10_000}.{version % 10_000}", tuple(applied), self.server is not None
+        )
+
+    def backup(self, path: Path) -> int:
+        """`store.backup.backup` of our database. Blocks."""
+        return backup.backup(self.url, self.settings.pg_bindir, path)
+
+    def restore(self, path: Path, *, force: bool) -> None:
+        """`store.backup.restore` into our database. Blocks."""
+        backup.restore(self.url, self.settings.pg_bindir, path, force=force)
+
+    @property
+    def url(self) -> str:
+        """The database as a libpq connection string."""
+        return self.settings.database_url or (self.server.url if self.server is not None else "")
 
     async def close(self) -> None:
         """Finish what is in flight, close connections, stop the embedded server."""

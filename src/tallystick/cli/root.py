@@ -25,8 +25,8 @@ COMMANDS: Final = {
     "plan": ("operator", "Plans and what they include."),
     "demo": ("server", "Start a demo workspace with 90 days of usage, in the foreground."),
     "serve": ("server", "Start the server, in the foreground."),
+    "worker": ("server", "Do the background work apart from the server, in the foreground."),
     "db": ("database", "The database: migrate, status, backup, restore."),
-    "verify": ("database", "Compare events, charges, ledger, balances and rollups, and name each difference."),
     "settings": ("server", "List every setting with its value and origin."),
 }
 """Name on the command line: the module that holds it, as `<name>_app`, and its help."""

@@ -12,7 +12,7 @@ import msgspec
 
 from tallystick.client.replies import Call
 from tallystick.kernel.credits import parse_credits
-from tallystick.wire import billing, identity, prices, usage
+from tallystick.wire import billing, discovery, identity, prices, usage
 from tallystick.wire.amounts import Credits, answer_decoder, encode
 
 T = TypeVar("T")
@@ -103,29 +103,29 @@ def current_workspace() -> Call[identity.WorkspaceAnswer]:
     return _get("/v1/workspaceManagement/workspaces/current", identity.WorkspaceAnswer)
 
 
-def plays() -> Call[dict[str, list[dict[str, Any]]]]:
+def plays() -> Call[discovery.PlaysAnswer]:
     """All plays: `{"plays": [{"uuid", "name", "workflowUuid", …}]}`."""
-    return _get("/v1/orchestration/plays/list", dict[str, list[dict[str, Any]]])
+    return _get("/v1/orchestration/plays/list", discovery.PlaysAnswer)
 
 
-def tools() -> Call[dict[str, list[dict[str, Any]]]]:
+def tools() -> Call[discovery.ToolsAnswer]:
     """All tools: `{"tools": [{"uuid", "name", "workflowUuid", "creditsCost", …}]}`."""
-    return _get("/v1/orchestration/tools/list", dict[str, list[dict[str, Any]]])
+    return _get("/v1/orchestration/tools/list", discovery.ToolsAnswer)
 
 
-def agents() -> Call[dict[str, list[dict[str, Any]]]]:
+def agents() -> Call[discovery.AgentsAnswer]:
     """All agents: `{"agents": [{"uuid", "name", "deployedRelease", …}]}`."""
-    return _get("/v1/ai/agents/list", dict[str, list[dict[str, Any]]])
+    return _get("/v1/ai/agents/list", discovery.AgentsAnswer)
 
 
-def connectors() -> Call[dict[str, list[dict[str, Any]]]]:
+def connectors() -> Call[discovery.ConnectorsAnswer]:
     """All connectors: `{"connectors": [{"uuid", "name", "integrationSlug", "useCredits", …}]}`."""
-    return _get("/v1/connection/connectors/list", dict[str, list[dict[str, Any]]])
+    return _get("/v1/connection/connectors/list", discovery.ConnectorsAnswer)
 
 
-def models() -> Call[dict[str, list[dict[str, Any]]]]:
+def models() -> Call[discovery.ModelsAnswer]:
     """All data tables: `{"models": [{"uuid", "name", "slug", …}]}`."""
-    return _get("/v1/storage/models/list", dict[str, list[dict[str, Any]]])
+    return _get("/v1/storage/models/list", discovery.ModelsAnswer)
 
 
 def create_token(
