@@ -1,11 +1,11 @@
 """Charging: one rated line item for each usage event, and the reversal that takes one back (rules M3, M6 to M10)."""
 
-import dataclasses
 import datetime as dt
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.charges import Use, amount, provider_cost, version_for
@@ -24,8 +24,7 @@ DIRECT: Final = "direct"
 _NO_ID: Final = UUID(int=0)
 
 
-@dataclass(eq=False, slots=True)
-class Charge:
+class Charge(msgspec.Struct, eq=False, gc=False):
     """One event's line item. Amounts in nano-units, provider cost in nano-USD.
 
     `tier` is set where a tiered price must still be applied, once its counter is locked. `sign` is -1 for a reversal.
@@ -187,7 +186,7 @@ def _litellm_counters(event: UsageEvent) -> TokenCounters:
 
 def reversal_of(original: Charge, event: UsageEvent) -> Charge:
     """The charge that takes `original` back, booked now and shown on the day of use; `event` is what asks for it."""
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         original,
         event=event,
         quantity=-original.quantity,

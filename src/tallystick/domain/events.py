@@ -76,8 +76,7 @@ class EventData(msgspec.Struct, rename="camel", frozen=True, gc=False):
     total_tokens: _Count = msgspec.field(name="total_tokens", default=None)
 
 
-@dataclass(slots=True)
-class UsageEvent:
+class UsageEvent(msgspec.Struct, gc=False):
     """One well-formed report. `data` is canonical JSON; `hash` covers type, subject and data, nothing else."""
 
     source: str

@@ -7,10 +7,12 @@ sum is lost.
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from decimal import Decimal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from tallystick.domain.texts import as_uuid
+from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 
 Unit = Literal["billing.credits", "storage.records", "orchestration.executions"]
@@ -34,6 +36,10 @@ GROUPS: Final = UUID_GROUPS + TEXT_GROUPS
 
 INSERT: Final = "insert"
 """The slug of records written."""
+
+_EXECUTION: Final = 2
+_SECOND_UNITS: Final = {1: RECORDS, _EXECUTION: EXECUTIONS}
+"""What a total counts beside credits, by `Total.unit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,11 @@ class Filters:
     slug: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """`count` in 10⁻⁹ of the unit; `group` is None when not grouped, or not attributable to the dimension."""
+class Item(NamedTuple):
+    """`amount` in 10⁻⁹ of the unit; `group` is None when not grouped, or not attributable to the dimension."""
 
     slug: str
-    count: int
+    amount: int
     group: str | None
 
 
@@ -72,21 +77,24 @@ class Item:
 class Metrics:
     """One entry for every day of the range, ascending; `total` is that of the chosen unit, credits when none is."""
 
-    days: tuple[tuple[dt.date, tuple[Item, ...]], ...]
+    days: tuple[tuple[dt.date, list[Item]], ...]
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """What is stored of one day: the sums of one slug, status and group. `credits` and `quantity` in 10⁻⁹."""
+class Total(NamedTuple):
+    """What is stored of one day: the sums of one slug, status and group.
+
+    `unit` is what the quantity counts: 0 nothing that is shown, 1 records, 2 executions; without one `quantity` is
+    None. `credits` in nano-credits.
+    """
 
     day: dt.date
     slug: str
     status: str
     group: str | None
-    unit: Unit
+    unit: int
     events: int
-    quantity: int
+    quantity: Decimal | None
     credits: int
 
 
@@ -149,40 +157,35 @@ def metrics_of(totals: Iterable[Total], days: Range, *, unit: Unit | None, slug:
     A total of nothing makes no item, but something that happened at no cost does (rules M4, M6): its count is 0.
     """
     counts: dict[dt.date, dict[tuple[str, str | None], int]] = {day: {} for day in days.days()}
-    happened: dict[tuple[dt.date, str, str | None], bool] = {}
-    debited = chosen = 0
-    for total in totals:
-        for kind, shown, count in _faces(total):
-            if (unit is not None and kind != unit) or (slug is not None and shown != slug):
-                continue
-            of_day = counts[total.day]
-            of_day[shown, total.group] = of_day.get((shown, total.group), 0) + count
-            place = (total.day, shown, total.group)
-            happened[place] = happened.get(place, False) or total.events != 0 or count != 0
-            chosen += count
-            debited += count if kind == CREDITS else 0
+    with_credits = unit is None or unit == CREDITS
+    debited = counted = 0
+    for day, shown, status, group, kind, events, quantity, credit in totals:
+        of_day = counts[day]
+        if with_credits and (slug is None or shown == slug) and (events or credit):
+            of_day[shown, group] = of_day.get((shown, group), 0) + credit
+            debited += credit
+        if kind and (unit is None or unit == _SECOND_UNITS[kind]):
+            own = status if kind == _EXECUTION else INSERT
+            count = _nano(quantity)
+            if (slug is None or own == slug) and (events or count):
+                of_day[own, group] = of_day.get((own, group), 0) + count
+                counted += count
     entries = tuple(
-        (
-            day,
-            tuple(
-                Item(shown, count, group)
-                for (shown, group), count in sorted(of_day.items(), key=lambda e: (e[0][0], e[0][1] is None, e[0][1]))
-                if happened[day, shown, group]
-            ),
-        )
+        (day, [Item(shown, count, group) for (shown, group), count in sorted(of_day.items(), key=_in_order)])
         for day, of_day in counts.items()
     )
-    return Metrics(entries, debited if unit is None else chosen)
+    return Metrics(entries, debited if with_credits else counted)
 
 
-def _faces(total: Total) -> list[tuple[Unit, str, int]]:
-    """What one total is counted as: credits always, and records or executions by their own slugs."""
-    faces: list[tuple[Unit, str, int]] = [(CREDITS, total.slug, total.credits)]
-    if total.unit == EXECUTIONS:
-        faces.append((EXECUTIONS, total.status, total.quantity))
-    elif total.unit == RECORDS:
-        faces.append((RECORDS, INSERT, total.quantity))
-    return faces
+def _in_order(entry: tuple[tuple[str, str | None], int]) -> tuple[str, bool, str]:
+    (shown, group), _ = entry
+    return shown, group is None, group or ""
+
+
+def _nano(quantity: Decimal | None) -> int:
+    """A quantity, which has at most nine decimals, in 10⁻⁹; exact however large it is."""
+    numerator, denominator = (quantity or Decimal(0)).as_integer_ratio()
+    return numerator * NANO // denominator
 
 
 def _day(text: str | None, field: str) -> dt.date:

@@ -1,5 +1,6 @@
 """Rollups: rebuildable totals per bucket of dimensions, one bucket a day or an hour."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -53,7 +54,7 @@ MEASURES: Final = (
 Sums = list[int | Decimal]
 
 
-def add(sums: Sums, measures: tuple[int | Decimal, ...]) -> None:
+def add(sums: Sums, measures: Sequence[int | Decimal]) -> None:
     """Add measures to the sums of a bucket, in place."""
     for place, value in enumerate(measures):
         if value:

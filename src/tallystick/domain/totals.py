@@ -1,6 +1,8 @@
 """The totals of one commit: charges summed into the buckets of days and hours, ready to be added to the stored ones."""
 
 import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -16,31 +18,27 @@ class Totals:
 
     def __init__(self, hours_since: dt.datetime) -> None:
         self._hours_since = hours_since
+        # Days of what is too old for an hour; the others' come from their hours.
         self._days: dict[tuple[Attribution, dt.date], Sums] = {}
         self._hours: dict[tuple[Attribution, dt.datetime], Sums] = {}
 
     def add(self, charge: Charge) -> None:
         """Count one charge on the day and in the hour of its use."""
-        measures = charge.measures
         used_at = charge.used_at
-        day = (charge.attribution, used_at.date())
-        sums = self._days.get(day)
-        if sums is None:
-            self._days[day] = list(measures)
-        else:
-            add(sums, measures)
         if used_at >= self._hours_since:
-            hour = (charge.attribution, used_at.replace(minute=0, second=0, microsecond=0))
-            sums = self._hours.get(hour)
-            if sums is None:
-                self._hours[hour] = list(measures)
-            else:
-                add(sums, measures)
+            _count(
+                self._hours, (charge.attribution, used_at.replace(minute=0, second=0, microsecond=0)), charge.measures
+            )
+        else:
+            _count(self._days, (charge.attribution, used_at.date()), charge.measures)
 
     def day_rows(self) -> list[tuple[Any, ...]]:
         """Rows of `rollup_daily`, sorted by key, one a bucket."""
         merged: dict[tuple[UUID, dt.date, UUID], tuple[Attribution, Sums]] = {}
-        for (attribution, day), sums in self._days.items():
+        days = {key: list(sums) for key, sums in self._days.items()}
+        for (attribution, hour), sums in self._hours.items():
+            _count(days, (attribution, hour.date()), sums)
+        for (attribution, day), sums in days.items():
             _merge(merged, (attribution.workspace_id, day, attribution.bucket), attribution, sums)
         return [(*key, *attribution.dimensions, *sums) for key, (attribution, sums) in _sorted(merged)]
 
@@ -55,12 +53,20 @@ class Totals:
         ]
 
 
+def _count(totals: dict[Any, Sums], key: tuple[Attribution, dt.date], measures: Sequence[int | Decimal]) -> None:
+    sums = totals.get(key)
+    if sums is None:
+        totals[key] = list(measures)
+    else:
+        add(sums, measures)
+
+
 def _merge(
     merged: dict[Any, tuple[Attribution, Sums]], key: tuple[Any, ...], attribution: Attribution, sums: Sums
 ) -> None:
     """Two attributions may share a bucket, and a statement may touch a row only once."""
     if key in merged:
-        add(merged[key][1], tuple(sums))
+        add(merged[key][1], sums)
     else:
         merged[key] = (attribution, list(sums))
 

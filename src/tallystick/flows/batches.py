@@ -3,6 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tallystick.domain.charging import Charge
 from tallystick.domain.events import CANCELLED
 from tallystick.flows.names import Item
@@ -11,8 +13,7 @@ from tallystick.store.names import NewResource
 from tallystick.store.usage import Key
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, gc=False):
     """What became of one event: `accepted` with its net charge, `duplicate`, `conflict`, or `rejected` and why."""
 
     kind: str

@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
+from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
-from tallystick.domain.grants import CREDITS, PRIORITIES, TOOL_RUNS, Grant
+from tallystick.domain.grants import PRIORITIES, UNITS, Grant
 from tallystick.domain.totals import Totals
 from tallystick.flows import tiers
 from tallystick.kernel.ids import Ids
@@ -42,8 +43,7 @@ async def book(
     """Book numbered charges whose keys are claimed and whose workspaces are locked; the books are saved with them."""
     if charges:
         await tiers.apply(conn, charges)
-        _mark_overdrawn(charges, books)
-        await _debit(conn, charges, books, transaction_id, now, ids)
+        await _debit(conn, _tally(charges, books), books, transaction_id, now, ids)
         await usage.copy_events(conn, charges, transaction_id, now)
         totals = Totals(hours_since)
         for charge in charges:
@@ -52,49 +52,58 @@ async def book(
     await ledger.save_books(conn, books, now)
 
 
-def _mark_overdrawn(charges: Iterable[Charge], books: Books) -> None:
-    """Flag what the balance could not cover when its turn came (rule M8)."""
-    left: dict[tuple[UUID, str], int] = {}
+class _Tally:
+    """What one workspace's charges come to in one commit, by unit; `left` is what its balances have left."""
+
+    __slots__ = ("covered", "debits", "left", "workspace_id")
+
+    def __init__(self, workspace_id: UUID, books: Books) -> None:
+        self.workspace_id = workspace_id
+        self.left = [books[workspace_id][unit].balance.posted for unit in UNITS]
+        self.debits = [0, 0]
+        self.covered: dict[tuple[int, UUID], int] = {}
+
+
+def _tally(charges: Iterable[Charge], books: Books) -> list[_Tally]:
+    """Sum up by workspace, and flag what the balance could not cover when its turn came (rule M8)."""
+    tallies: dict[UUID, _Tally] = {}
+    # Attributions compare by identity, so this look-up is the cheap one.
+    by_attribution: dict[Attribution, _Tally] = {}
     for charge in charges:
-        if charge.covered_by is not None:
-            continue
-        workspace_id = charge.attribution.workspace_id
-        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
-            if amount:
-                before = left.get((workspace_id, unit))
-                if before is None:
-                    before = books[workspace_id][unit].balance.posted
-                left[workspace_id, unit] = before - amount
-                charge.overdrawn |= amount > 0 and before < amount
+        tally = by_attribution.get(charge.attribution)
+        if tally is None:
+            workspace_id = charge.attribution.workspace_id
+            tally = tallies.setdefault(workspace_id, _Tally(workspace_id, books))
+            by_attribution[charge.attribution] = tally
+        for place, amount in ((0, charge.credits), (1, charge.tool_runs)):
+            if not amount:
+                continue
+            if charge.covered_by is not None:
+                key = (place, charge.covered_by)
+                tally.covered[key] = tally.covered.get(key, 0) + amount
+                continue
+            charge.overdrawn |= amount > 0 and tally.left[place] < amount
+            tally.left[place] -= amount
+            tally.debits[place] += amount
+    return list(tallies.values())
 
 
 async def _debit(
-    conn: Connection, charges: Iterable[Charge], books: Books, transaction_id: UUID, now: dt.datetime, ids: Ids
+    conn: Connection, tallies: Iterable[_Tally], books: Books, transaction_id: UUID, now: dt.datetime, ids: Ids
 ) -> None:
     """One ledger transaction for each workspace and balance; covered usage has one of its own."""
-    debits: dict[tuple[UUID, str], int] = {}
-    covered: dict[tuple[UUID, str], dict[UUID, int]] = {}
-    for charge in charges:
-        workspace_id = charge.attribution.workspace_id
-        for unit, amount in ((CREDITS, charge.credits), (TOOL_RUNS, charge.tool_runs)):
-            if not amount:
-                continue
-            if charge.covered_by is None:
-                debits[workspace_id, unit] = debits.get((workspace_id, unit), 0) + amount
-            else:
-                by_grant = covered.setdefault((workspace_id, unit), {})
-                grant_id = uuid5(charge.covered_by, unit)
-                by_grant[grant_id] = by_grant.get(grant_id, 0) + amount
-    for (workspace_id, unit), amount in debits.items():
-        book = books[workspace_id][unit]
-        key = f"usage:{transaction_id}"
-        if amount > 0:
-            book.use(amount, transaction_id, key=key, at=now)
-        elif amount < 0:
-            adjustment = await _adjustment(conn, workspace_id, unit, now, ids)
-            book.give_back(-amount, adjustment, transaction_id, key=key, at=now)
-    for (workspace_id, unit), amounts in covered.items():
-        books[workspace_id][unit].cover(amounts, transaction_id, key=f"history:{transaction_id}", at=now)
+    for tally in tallies:
+        for place, unit in enumerate(UNITS):
+            book = books[tally.workspace_id][unit]
+            amount = tally.debits[place]
+            if amount > 0:
+                book.use(amount, transaction_id, key=f"usage:{transaction_id}", at=now)
+            elif amount < 0:
+                adjustment = await _adjustment(conn, tally.workspace_id, unit, now, ids)
+                book.give_back(-amount, adjustment, transaction_id, key=f"usage:{transaction_id}", at=now)
+            covered = {uuid5(by, unit): n for (at, by), n in tally.covered.items() if at == place}
+            if covered:
+                book.cover(covered, transaction_id, key=f"history:{transaction_id}", at=now)
 
 
 async def _adjustment(conn: Connection, workspace_id: UUID, unit: str, now: dt.datetime, ids: Ids) -> Grant:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.catalog import Catalog
 from tallystick.domain.events import LITELLM, UsageEvent
@@ -22,8 +24,7 @@ _CACHED_MOST: Final = 30_000
 """Attributions and names that one process keeps; past it the cache starts anew."""
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct, gc=False):
     """One event on its way to a commit. `user` stands in for the event's own where the subject names one."""
 
     workspace_id: UUID

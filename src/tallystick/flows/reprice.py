@@ -1,7 +1,6 @@
 """Pricing what was unpriced: an adjustment dated now that names the original and shows on the day of use (rule M6)."""
 
 import datetime as dt
-from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -102,7 +101,7 @@ def adjustment_of(row: Row, catalog: Catalog, models: ModelDirectory, now: dt.da
         return None
     identity = str(row["id"])
     data = msgspec.json.encode({"adjusts": {"id": row["source_id"], "source": row["source"]}})
-    charge.event = replace(
+    charge.event = msgspec.structs.replace(
         event,
         source=_SOURCE,
         source_id=identity,
