@@ -39,8 +39,12 @@ def test_every_code_in_the_source_is_documented() -> None:
 
 
 def test_the_documented_status_is_the_one_that_is_answered() -> None:
-    answered = {code: status for code, status in documented().items() if status != "start"}
+    answered = {code: status for code, status in documented().items() if status.isdigit()}
     assert answered == {code: str(status) for code, status in problems.STATUS.items()}
+
+
+def test_the_other_codes_are_met_in_an_event_or_a_command() -> None:
+    assert {status for status in documented().values() if not status.isdigit()} == {"command", "event"}
 
 
 def test_an_endpoint_declares_only_codes_that_have_a_status() -> None:

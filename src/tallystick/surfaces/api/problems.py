@@ -17,7 +17,6 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "invalidDate",
         "invalidEncoding",
         "invalidEvent",
-        "invalidEvent",
         "invalidExpiry",
         "invalidGroupBy",
         "invalidHeader",
