@@ -87,10 +87,16 @@ def test_a_database_that_holds_something_is_replaced_only_when_forced(filled: st
 
 def test_a_cut_backup_changes_nothing(filled: str, tmp_path: Path) -> None:
     path = tmp_path / "a.backup"
+    with psycopg.connect(filled) as conn:
+        # More than a pipe holds: what is there has been dropped when the cut is met.
+        conn.execute(
+            "INSERT INTO workspace (id, name, created_at) "
+            "SELECT gen_random_uuid(), 'x', now() FROM generate_series(1, 20000)"
+        )
     size = backup(filled, None, path)
     before = rows(filled)
     with path.open("r+b") as file:
-        file.truncate(size - 200)
+        file.truncate(size // 2)
     with pytest.raises(TallystickError) as caught:
         restore(filled, None, path, force=True)
     assert caught.value.code == "restoreFailed"

@@ -95,7 +95,17 @@ def _known(name: str) -> SystemUser | None:
 
 def _add_user() -> None:
     for command in (
-        ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", _NEW],
+        [
+            "useradd",
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            _NEW,
+        ],
         ["adduser", "-S", "-D", "-H", "-s", "/sbin/nologin", _NEW],
     ):
         if shutil.which(command[0]):
