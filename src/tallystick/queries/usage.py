@@ -1,23 +1,12 @@
 """Usage per day, unit and dimension, from the daily rollups (rows A1 to A5)."""
 
-from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.metrics import (
-    CREDITS,
-    EXECUTIONS,
-    GROUPS,
-    RECORDS,
-    Filters,
-    Metrics,
-    Range,
-    Total,
-    Unit,
-    metrics_of,
-)
-from tallystick.kernel.credits import NANO
-from tallystick.store.database import Database, Row
+from psycopg.rows import tuple_row
+
+from tallystick.domain.metrics import GROUPS, Filters, Metrics, Range, Total, Unit, metrics_of
+from tallystick.store.database import Database
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -49,22 +38,7 @@ async def metrics(
         "agent_id": filters.agent_id,
         "integration": filters.integration,
     }
-    async with database.read(workspace_id) as conn:
-        rows = await (await conn.execute(SQL["metrics"], given)).fetchall()
-    return metrics_of((_total_of(row) for row in rows), days, unit=unit, slug=filters.slug)
-
-
-def _total_of(row: Row) -> Total:
-    group = row["group_id"] or row["group_text"]
-    quantity: Decimal = row["quantity"]
-    numerator, denominator = quantity.as_integer_ratio()
-    return Total(
-        day=row["day"],
-        slug=row["slug"],
-        status=row["status"],
-        group=None if group is None else str(group),
-        unit=EXECUTIONS if row["is_execution"] else RECORDS if row["is_record"] else CREDITS,
-        events=row["events"],
-        quantity=numerator * NANO // denominator,
-        credits=int(row["credits"]),
-    )
+    async with database.read(workspace_id) as conn, conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(SQL["metrics"], given)
+        rows = await cursor.fetchall()
+    return metrics_of((Total(*row) for row in rows), days, unit=unit, slug=filters.slug)

@@ -42,7 +42,7 @@ def on_wire(found: Metrics) -> wire.MetricsAnswer:
         metrics=[
             wire.MetricsDay(
                 date=midnight(day),
-                items=[wire.MetricsItem(slug=i.slug, count=Credits(i.count), group_by=i.group) for i in items],
+                items=[wire.MetricsItem(slug=i.slug, count=Credits(i.amount), group_by=i.group) for i in items],
             )
             for day, items in found.days
         ],
