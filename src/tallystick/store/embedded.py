@@ -122,6 +122,8 @@ class EmbeddedServer:
                     if not self._started.done():
                         self._started.set_exception(error)
                         return
+                    if self._stopping.is_set():
+                        return
                     _log.error("The embedded PostgreSQL can't be started; trying again: %s", error)
                     pause = min(2 * pause + 0.05, _PAUSE_MAX_SECONDS)
                 self._stopping.wait(pause)
