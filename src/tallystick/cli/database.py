@@ -18,6 +18,46 @@ if TYPE_CHECKING:
     from tallystick.settings import Settings
 
 db_app = new_app("The database: migrate, status, backup, restore.")
+operator_app = new_app("The operator's own tokens, made where the database is.")
+
+
+@operator_app.callback()
+def operator() -> None:
+    """The operator's own tokens, made where the database is."""
+
+
+@operator_app.command("create-token")
+def create_token(
+    name: Annotated[str, typer.Option("--name", help="What the token is for; shown in lists and in the audit log.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Revoke earlier operator tokens of this name.")] = False,
+    home: Home = None,
+    output: OutputFormat = Format.json,
+) -> None:
+    """Make an operator's token and show it once. It asks no server: whoever reaches the database may.
+
+    \b
+    Example:
+      tally operator create-token --name support
+    """
+    from tallystick.domain.tokens import token_text
+    from tallystick.flows import tokens
+
+    async def work() -> None:
+        async with reached(configured(home=home)) as runtime:
+            await runtime.prepare()
+            text = token_text(runtime.ids.secret())
+            made = await tokens.create_operator(
+                runtime.database,
+                name,
+                text=text,
+                replace=replace,
+                actor="cli",
+                now=runtime.clock.now(),
+                ids=runtime.ids,
+            )
+            _print({"uuid": str(made.id), "name": made.name, "token": text}, output)
+
+    run(work())
 
 
 @db_app.command("migrate")

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "demo": ("server", "Start a demo workspace with 90 days of usage, in the foreground."),
     "serve": ("server", "Start the server, in the foreground."),
     "worker": ("server", "Do the background work apart from the server, in the foreground."),
+    "operator": ("database", "The operator's own tokens, made where the database is."),
     "db": ("database", "The database: migrate, status, backup, restore."),
     "settings": ("server", "List every setting with its value and origin."),
 }
