@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_same_seed_and_range_tell_the_same_story() -> None:
 def test_between_60_and_120_thousand_events_in_order_of_report(story: tuple[dt.datetime, list[Report]]) -> None:
     end, reports = story
     assert 60_000 <= len(reports) <= 120_000
-    assert all(earlier.at <= later.at for earlier, later in zip(reports, reports[1:], strict=False))
+    assert all(earlier.at <= later.at for earlier, later in pairwise(reports))
     assert len({report.event["id"] for report in reports}) == len(reports)
     assert all(end - dt.timedelta(days=DAYS) <= report.event["time"] <= report.at < end for report in reports)
     days = {report.at.date() for report in reports}

@@ -151,7 +151,7 @@ def _connector(workspace_id: UUID, connector: Resource) -> wire.Connector:
         workspace_uuid=workspace_id,
         user_uuid=_told(connector, "userUuid", str, None),
         name=connector.name,
-        slug=connector.key,
+        slug=_told(connector, "slug", str, connector.key),
         integration_slug=_told(connector, "integrationSlug", str, ""),
         rate_limit=None if limit is None else wire.RateLimit(unit="day", max=limit),
         cache_ttl_milliseconds=_told(connector, "cacheTtlMilliseconds", int, None),
@@ -170,7 +170,7 @@ def _model(workspace_id: UUID, table: Resource) -> wire.Model:
     return wire.Model(
         uuid=table.id,
         workspace_uuid=workspace_id,
-        slug=table.key,
+        slug=_told(table, "slug", str, table.key),
         name=table.name,
         dataset_uuid=_told(table, "datasetUuid", str, None),
         extractor_slug=_told(table, "extractorSlug", str, None),

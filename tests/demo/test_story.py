@@ -1,0 +1,218 @@
+"""The demo told through the real flows: once, whole, and in the words of its own events."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from tallystick.demo import cast, credentials, story
+from tallystick.demo.calendar import DAYS
+from tallystick.demo.generator import SEED, events
+from tallystick.demo.run import reachable
+from tallystick.demo.story import Beginning
+from tallystick.domain.metrics import Range
+from tallystick.kernel.clock import FrozenClock
+from tallystick.kernel.credits import NANO
+from tallystick.kernel.errors import TallystickError
+from tallystick.queries import balances, subscriptions, usage
+from tallystick.runtime import Runtime
+from tallystick.settings import Settings
+from tests.make import rows
+
+END = dt.datetime(2026, 3, 14, 9, 41, 7, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+async def runtime(server_url: str, database_url: str) -> AsyncIterator[Runtime]:
+    """A database of its own: the demo sets prices for everybody on its server."""
+    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"] + "_demo"  # type: ignore[operator]
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=name)
+    opened = await Runtime.open(Settings(database_url=url), clock=FrozenClock(END))
+    yield opened
+    await opened.close()
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+class KilledError(Exception):
+    """Stands in for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+async def told(runtime: Runtime) -> Beginning:
+    """The whole story, cut short in its middle and taken up an hour later."""
+
+    def kill(events_booked: int) -> None:
+        if events_booked > 30_000:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        await story.tell(runtime, END, kill)
+    return await story.tell(runtime, END + dt.timedelta(hours=1))
+
+
+async def test_a_story_that_was_cut_short_keeps_its_end_and_books_nothing_twice(
+    runtime: Runtime, told: Beginning
+) -> None:
+    assert told.end == END
+    expected = {report.event["id"]: report.event["data"] for report in events(SEED, END - dt.timedelta(days=DAYS), END)}
+    stored = await rows(
+        runtime.database,
+        "SELECT source_id, data FROM usage_event WHERE workspace_id = %s AND reverses IS NULL",
+        told.workspace_id,
+    )
+    assert len(stored) == len(expected)
+    assert {row["source_id"]: row["data"] for row in stored} == expected
+
+
+async def test_a_second_start_changes_nothing(runtime: Runtime, told: Beginning) -> None:
+    counts = "SELECT (SELECT count(*) FROM usage_event) AS e, (SELECT count(*) FROM audit_entry) AS a"
+    before = await rows(runtime.database, counts)
+    assert await story.tell(runtime, END + dt.timedelta(days=3)) == told
+    assert await rows(runtime.database, counts) == before
+
+
+async def test_the_current_period_is_between_60_and_70_percent_used(runtime: Runtime, told: Beginning) -> None:
+    money, runs = await balances.balances(runtime.database, told.workspace_id)
+    assert money.granted == 10_000 * NANO
+    assert 6_000 <= money.used_hundredths <= 7_000
+    assert runs.state == "healthy"
+    found = await subscriptions.subscription(runtime.database, told.workspace_id)
+    assert (found.plan, found.status, END in found.period) == ("pro", "active", True)
+    assert (found.counts.available, found.counts.used) == (10_000 * NANO, money.used)
+
+
+async def test_no_past_period_ran_out(runtime: Runtime, told: Beginning) -> None:
+    resets = await rows(
+        runtime.database,
+        "SELECT t.effective_at, e.amount FROM ledger_transaction t JOIN ledger_entry e"
+        " ON e.workspace_id = t.workspace_id AND e.unit = t.unit AND e.seq = t.seq AND e.account = 'expired'"
+        " WHERE t.workspace_id = %s AND t.unit = 'credits' AND t.kind = 'reset'",
+        told.workspace_id,
+    )
+    assert len(resets) == story.PERIODS_BEFORE
+    assert all(row["amount"] > 500 * NANO for row in resets)
+    [overdrawn] = await rows(
+        runtime.database,
+        "SELECT count(*) AS n FROM usage_event WHERE workspace_id = %s AND overdrawn",
+        told.workspace_id,
+    )
+    assert overdrawn["n"] == 0
+
+
+async def test_metrics_of_the_ninety_days_equal_the_events(runtime: Runtime, told: Beginning) -> None:
+    days = Range((END - dt.timedelta(days=DAYS)).date(), END.date())
+    for group_by, column in (("workflow_uuid", "workflow_id"), ("language_model", "language_model")):
+        expected: dict[Any, int] = defaultdict(int)
+        stored = await rows(
+            runtime.database,
+            "SELECT used_at, slug, workflow_id, language_model, credits FROM usage_event WHERE workspace_id = %s",
+            told.workspace_id,
+        )
+        for row in stored:
+            group = None if row[column] is None else str(row[column])
+            expected[row["used_at"].date(), row["slug"], group] += row["credits"]
+        found = await usage.metrics(
+            runtime.database, told.workspace_id, days, group_by=group_by, unit="billing.credits"
+        )
+        assert {(day, item.slug, item.group): item.amount for day, items in found.days for item in items} == expected
+        assert found.total == sum(expected.values()) > 10_000 * NANO
+
+
+async def test_every_category_and_every_state_can_be_seen(runtime: Runtime, told: Beginning) -> None:
+    found = await rows(
+        runtime.database,
+        "SELECT category, state, count(*) AS n, sum(credits)::bigint AS credits FROM usage_event"
+        " WHERE workspace_id = %s GROUP BY 1, 2",
+        told.workspace_id,
+    )
+    seen = {(row["category"], row["state"]): (row["n"], row["credits"]) for row in found}
+    charged = ("llm", "tool_calls", "storage", "execution", "hosting", "guardrail", "script", "fine_tuning")
+    assert all(seen[category, "priced"][1] > 0 for category in charged)
+    assert seen["other", "priced"][0] > 100
+    assert seen["llm", "unpriced"][0] > 50
+    assert seen["llm", "unpriced"][1] == 0
+    assert seen["llm", "waived"][0] > 100
+    assert seen["tool_calls", "waived"][0] > 100
+    [unpriced] = await rows(
+        runtime.database,
+        "SELECT array_agg(DISTINCT language_model) AS models FROM usage_event"
+        " WHERE workspace_id = %s AND state = 'unpriced'",
+        told.workspace_id,
+    )
+    assert unpriced["models"] == [cast.UNPRICED.name]
+
+
+async def test_the_wrong_event_is_taken_back_on_the_day_of_its_use(runtime: Runtime, told: Beginning) -> None:
+    pair = await rows(
+        runtime.database,
+        "SELECT e.credits, e.used_at, r.credits AS back, r.used_at AS back_at, r.source_id FROM usage_event e"
+        " JOIN usage_event r ON r.workspace_id = e.workspace_id AND r.reverses = e.id WHERE e.workspace_id = %s",
+        told.workspace_id,
+    )
+    assert [(row["credits"] + row["back"], row["used_at"] == row["back_at"]) for row in pair] == [(0, True)]
+
+
+async def test_the_sandbox_is_out_of_tool_runs(runtime: Runtime, told: Beginning) -> None:
+    money, runs = await balances.balances(runtime.database, told.sandbox_id)
+    assert money.state in ("healthy", "moderate")
+    assert (runs.state, runs.granted, runs.posted) == ("exhausted", 300 * NANO, -20 * NANO)
+
+
+async def test_the_file_is_private_true_and_kept(runtime: Runtime, told: Beginning, tmp_path: Path) -> None:
+    first = await credentials.write(runtime, tmp_path, "http://127.0.0.1:1", told.workspace_id)
+    path = tmp_path / "demo.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert msgspec.json.decode(path.read_bytes()) == {
+        "baseUrl": "http://127.0.0.1:1",
+        "workspaceUuid": str(told.workspace_id),
+        "operatorToken": first.operator_token,
+        "adminToken": first.admin_token,
+        "memberToken": first.member_token,
+        "dashboardUrl": "http://127.0.0.1:1/",
+    }
+    assert [entry.name for entry in tmp_path.iterdir()] == ["demo.json"]
+    roles = [await role(runtime, token) for token in (first.operator_token, first.admin_token, first.member_token)]
+    assert roles == ["operator", "admin", "member"]
+    # Another port, the same tokens.
+    again = await credentials.write(runtime, tmp_path, "http://127.0.0.1:2", told.workspace_id)
+    assert again == msgspec.structs.replace(first, base_url="http://127.0.0.1:2", dashboard_url="http://127.0.0.1:2/")
+
+
+@pytest.mark.parametrize("harm", ["missing", "broken", "foreign"])
+async def test_a_lost_file_gets_new_tokens_and_revokes_the_old(
+    runtime: Runtime, told: Beginning, tmp_path: Path, harm: str
+) -> None:
+    first = await credentials.write(runtime, tmp_path, "http://127.0.0.1:1", told.workspace_id)
+    path = tmp_path / "demo.json"
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(
+            b"{" if harm == "broken" else path.read_bytes().replace(first.admin_token.encode(), b"tally_x")
+        )
+    second = await credentials.write(runtime, tmp_path, "http://127.0.0.1:1", told.workspace_id)
+    for name in ("operator_token", "admin_token", "member_token"):
+        assert getattr(first, name) != getattr(second, name)
+        assert await role(runtime, getattr(second, name)) is not None
+        with pytest.raises(TallystickError):
+            await role(runtime, getattr(first, name))
+
+
+async def role(runtime: Runtime, token: str) -> str | None:
+    principal = await runtime.authenticator.principal(token, END)
+    return "operator" if principal.is_operator else principal.role
+
+
+def test_an_address_that_means_everywhere_is_told_as_one_that_can_be_reached() -> None:
+    assert reachable("http://0.0.0.0:8787") == "http://127.0.0.1:8787"
+    assert reachable("http://[::]:8787") == "http://[::1]:8787"
+    assert reachable("http://127.0.0.1:8787") == "http://127.0.0.1:8787"
