@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 from tallystick.cli.commands import client_command
+from tallystick.cli.output import listed
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def create_token(
     )
 
 
-@client_command(token_app, "list")
+@client_command(token_app, "list", table=listed("tokens", "name", "uuid", "last4", "permissions", "expiresAt"))
 def list_tokens() -> "Call[Any]":
     """Print the workspace's tokens, without their secrets.
 

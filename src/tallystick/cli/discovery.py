@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tallystick.cli.commands import client_command
+from tallystick.cli.output import listed
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ model_app = new_app("Data tables, not language models.")
 storage_app.add_typer(model_app, name="model")
 
 
-@client_command(play_app, "list")
+@client_command(play_app, "list", table=listed("plays", "name", "workflowUuid", "isEnabled", "description"))
 def list_plays() -> "Call[Any]":
     """Print all plays, with name and workflowUuid.
 
@@ -40,7 +41,7 @@ def list_plays() -> "Call[Any]":
     return calls.plays()
 
 
-@client_command(tool_app, "list")
+@client_command(tool_app, "list", table=listed("tools", "name", "workflowUuid", "description"))
 def list_tools() -> "Call[Any]":
     """Print all tools, with name, workflowUuid and creditsCost.
 
@@ -53,7 +54,7 @@ def list_tools() -> "Call[Any]":
     return calls.tools()
 
 
-@client_command(agent_app, "list")
+@client_command(agent_app, "list", table=listed("agents", "name", "uuid", "description"))
 def list_agents() -> "Call[Any]":
     """Print all agents, with uuid and name.
 
@@ -66,7 +67,7 @@ def list_agents() -> "Call[Any]":
     return calls.agents()
 
 
-@client_command(connector_app, "list")
+@client_command(connector_app, "list", table=listed("connectors", "name", "uuid", "integrationSlug", "useCredits"))
 def list_connectors() -> "Call[Any]":
     """Print all connectors, with uuid, name, integrationSlug and useCredits.
 
@@ -79,7 +80,7 @@ def list_connectors() -> "Call[Any]":
     return calls.connectors()
 
 
-@client_command(model_app, "list")
+@client_command(model_app, "list", table=listed("models", "name", "uuid", "slug"))
 def list_models() -> "Call[Any]":
     """Print all models, which are data tables, with uuid, name and slug.
 

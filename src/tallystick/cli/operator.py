@@ -1,12 +1,13 @@
 """`tally workspace | credits | price | plan`: what an operator does."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 import typer
 
 from tallystick.cli.access import instant
 from tallystick.cli.commands import client_command
+from tallystick.cli.output import listed
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ workspace_app = new_app("For operators: create and list workspaces.")
 credits_app = new_app("For operators: grant and adjust credits and tool runs.")
 price_app = new_app("Prices: list versions, and add one as an operator.")
 plan_app = new_app("Plans and what they include.")
+
+_PLANS: Final = listed(
+    "plans", "plan", "version", "price", "currency", "cadence", "includedCredits", "includedToolRuns", "runQuota"
+)
+_PRICES: Final = listed("prices", "target", "validFrom", "model", "rates", "origin")
+_WORKSPACES: Final = listed("workspaces", "name", "uuid", "key", "email", "createdAt")
 
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many, 1 to 1,000.")]
 Offset = Annotated[int | None, typer.Option("--offset", help="Leave out so many first.")]
@@ -51,7 +58,7 @@ def create_workspace(
     return calls.create_workspace(name, key=key, email=email, zone=zone, grants=grants, idempotency_key=idempotency_key)
 
 
-@client_command(workspace_app, "list", as_operator=True)
+@client_command(workspace_app, "list", table=_WORKSPACES, as_operator=True)
 def list_workspaces(
     key: Annotated[str | None, typer.Option("--key", help="Only the one with this key.")] = None,
     limit: Limit = None,
@@ -135,7 +142,7 @@ def _grant(
     )
 
 
-@client_command(price_app, "list", as_operator=True)
+@client_command(price_app, "list", table=_PRICES, as_operator=True)
 def list_prices(
     target: Annotated[str | None, typer.Option("--target", help="Only targets that begin so, as llm.tokens/.")] = None,
     at: Annotated[str | None, typer.Option("--at", help="Only versions in force at this instant.")] = None,
@@ -182,7 +189,12 @@ def add_price(
     return calls.add_price(target, model, parsed, valid_from=instant(valid_from, "--valid-from"), reason=reason)
 
 
-@client_command(plan_app, "list", as_operator=True)
+@plan_app.callback()
+def plan() -> None:
+    pass
+
+
+@client_command(plan_app, "list", table=_PLANS, as_operator=True)
 def list_plans() -> "Call[Any]":
     """Print the plans with their current versions.
 

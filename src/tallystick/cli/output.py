@@ -23,6 +23,11 @@ class Table:
     rows: Callable[[Any], Sequence[Sequence[object]]]
 
 
+def listed(key: str, *names: str) -> Table:
+    """The table of a list of objects, by their fields' names."""
+    return Table(names, lambda answer: [[row.get(name) for name in names] for row in answer[key]])
+
+
 _LONGEST_CELL: Final = 60
 
 

@@ -1,0 +1,96 @@
+"""An HTTP gateway in front of a real server that goes wrong in the ways that networks do."""
+
+import http.client
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer this in the server's place; the server never sees the request."""
+
+    status: int
+    body: bytes = b"<html>bad gateway</html>"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+LOSE_REQUEST = "lose the request"
+LOSE_ANSWER = "lose the answer"
+PASS = "pass"
+
+
+class Gateway:
+    """What happens to the next POSTs stands in `script`; once it is used up, everything passes. `hold` stalls all."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self.host, self.port = parts.hostname or "", parts.port or 0
+        self.script: deque[Answer | str] = deque()
+        self.posts: list[bytes] = []
+        self.open = threading.Event()
+        self.open.set()
+        gateway = self
+
+        class Handler(_Handler):
+            owner = gateway
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self.open.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: Gateway
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._pass(b"")
+
+    def do_POST(self) -> None:
+        owner = self.owner
+        body = self.rfile.read(int(self.headers["content-length"]))
+        owner.posts.append(body)
+        owner.open.wait(20)
+        what = owner.script.popleft() if owner.script else PASS
+        if isinstance(what, Answer):
+            self._answer(what.status, what.body, what.headers)
+        elif what == LOSE_REQUEST:
+            self.close_connection = True
+        else:
+            self._pass(body, lose=what == LOSE_ANSWER)
+
+    def _pass(self, body: bytes, *, lose: bool = False) -> None:
+        upstream = http.client.HTTPConnection(self.owner.host, self.owner.port, timeout=20)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+            upstream.request(self.command, self.path, body or None, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
+        finally:
+            upstream.close()
+        if lose:
+            self.close_connection = True
+            return
+        self._answer(answer.status, content, {"content-type": answer.headers.get("content-type", "")})
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
