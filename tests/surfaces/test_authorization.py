@@ -192,6 +192,19 @@ async def test_what_belongs_to_another_workspace_is_not_found(house: House, oper
     assert (await stranger.owner.get("/v1/userManagement/users/current")).status_code == 200
 
 
+async def test_an_event_about_another_workspace_is_rejected_unless_an_operator_sends_it(
+    house: House, operator: Caller
+) -> None:
+    stranger = await new_house(operator)
+    for subject in (str(house.uuid), "no-such-workspace"):
+        answer = await stranger.owner.post("/v1/events", EVENT | {"subject": subject, "id": "theirs"})
+        assert (answer.status_code, answer.json()["accepted"], len(answer.json()["rejected"])) == (200, 0, 1)
+    sent = await Caller(operator.http, operator.token).post(
+        "/v1/events", EVENT | {"subject": str(house.uuid), "id": "ours"}
+    )
+    assert sent.json()["accepted"] == 1
+
+
 async def send(endpoint: Endpoint, row: Row, caller: Caller, name: str, house: House) -> httpx.Response:
     path = endpoint.path.replace(":path}", "}").format(**row.parts)
     body = _filled(row.body, {"{workspace}": str(house.uuid), "{caller}": name})

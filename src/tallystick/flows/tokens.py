@@ -12,7 +12,6 @@ from tallystick.domain.rights import (
     Membership,
     Principal,
     check_may_change,
-    check_may_give,
     known_permissions,
 )
 from tallystick.domain.texts import check_text
@@ -218,10 +217,11 @@ def _permissions(asked: frozenset[str] | None, principal: Principal, member: Mem
     if asked is None:
         return available
     wanted = known_permissions(asked)
-    check_may_give(principal, wanted)
     if not wanted <= available:
         raise TallystickError(
-            "rightsExceeded", "The member does not have these rights.", missing=sorted(wanted - available)
+            "rightsExceeded",
+            "These rights are more than the maker's or the member's.",
+            missing=sorted(wanted - available),
         )
     return wanted
 

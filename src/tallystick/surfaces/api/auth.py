@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from tallystick.domain.rights import Principal, forbidden, unauthorized
+from tallystick.domain.rights import Principal, unauthorized
 from tallystick.domain.texts import as_uuid
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import identity
@@ -36,8 +36,7 @@ async def principal(runtime: Runtime, token: str, headers: Mapping[str, str], no
         raise TallystickError(
             "invalidHeader", f"The header {WORKSPACE_HEADER} must be a workspace's UUID.", header=WORKSPACE_HEADER
         )
-    if not caller.is_operator and workspace_id != caller.workspace_id:
-        raise forbidden()
+    selecting = caller.within(workspace_id)
     if caller.is_operator and not await identity.workspace_exists(runtime.database, workspace_id):
         raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
-    return caller.within(workspace_id)
+    return selecting
