@@ -48,10 +48,10 @@ def reports(chance: Random) -> list[dict[str, Any]]:
         at = NOW - dt.timedelta(minutes=chance.randrange(6 * 24 * 60))
         names = {
             "workflow": chance.choice(["routing", "triage", None]),
-            "agent": chance.choice(["scout", None]),
+            "agent": chance.choice(["scout", "scribe", None]),
             "user": chance.choice(["ada", "ben", None]),
             "connector": chance.choice(["own-key", "paid", None]),
-            "table": chance.choice(["accounts", None]),
+            "table": chance.choice(["accounts", "contacts", None]),
         }
         report: dict[str, Any] = {"id": f"e{number}", "at": at} | {k: v for k, v in names.items() if v}
         kind = chance.randrange(6)
