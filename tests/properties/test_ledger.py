@@ -1,4 +1,4 @@
-"""The ledger against a slow model: whatever happens in whatever order, every unit is somewhere, and where it should be."""
+"""The ledger against a slow model: whatever happens, every unit is somewhere, and where it should be."""
 
 import dataclasses
 import datetime as dt

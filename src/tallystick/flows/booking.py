@@ -23,11 +23,22 @@ def first_id(ids: Ids, now: dt.datetime) -> int:
 
 
 def number(charges: Iterable[Charge], base: int) -> None:
-    """Ids of one commit share their beginning with its transaction and grow in order of arrival."""
-    following = base
-    for charge in charges:
-        following += 1
-        charge.id = UUID(int=following)
+    """Ids of one commit share their beginning with its transaction and grow in order of arrival.
+
+    Numbering again, after reversals came in between, keeps each reversal with what it takes back.
+    """
+    moved: dict[UUID, UUID] = {}
+    reversals = []
+    for following, charge in enumerate(charges, base + 1):
+        new = UUID(int=following)
+        if charge.reverses is None:
+            moved[charge.id] = new
+        else:
+            reversals.append(charge)
+        charge.id = new
+    for charge in reversals:
+        if charge.reverses is not None:
+            charge.reverses = moved.get(charge.reverses, charge.reverses)
 
 
 async def book(

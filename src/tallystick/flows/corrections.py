@@ -19,7 +19,7 @@ async def apply(conn: Connection, entries: list[Entry], catalog: Catalog) -> lis
 
     Answers the entries that go on. An unknown target is rejected `eventNotFound`, a second cancellation is a duplicate,
     a second replacement `alreadyCorrected`. A correction may come in the same commit as what it corrects, before or
-    after it.
+    after it; where that is refused, so is the correction.
     """
     targets = {id(entry): target for entry in entries if (target := entry.target) is not None}
     taken = await usage.keys(conn, [entry.key for entry in entries if id(entry) in targets])
@@ -27,25 +27,36 @@ async def apply(conn: Connection, entries: list[Entry], catalog: Catalog) -> lis
     originals = await _originals(conn, stored)
     done = await usage.reversed_ids(conn, [(key[0], row["event_id"]) for key, row in stored.items()])
     here = {entry.key: entry for entry in entries}
-    kept: list[Entry] = []
-    for entry in entries:
-        target = targets.get(id(entry))
-        if target is None:
-            kept.append(entry)
-        elif entry.key in taken:
-            entry.refuse_twice(taken[entry.key]["hash"])
-        else:
+    kept = {id(entry) for entry in entries if id(entry) not in targets}
+    settled = set(kept)
+    for first in entries:
+        for entry in _chain(first, targets, here, settled):
+            settled.add(id(entry))
+            if entry.key in taken:
+                entry.refuse_twice(taken[entry.key]["hash"])
+                continue
+            target = targets[id(entry)]
             rows = originals.get(target, [])
-            charges = [charge_of(row, entry.item.event, catalog) for row in rows] or _charges_here(entry, target, here)
+            charges = [charge_of(row, entry.item.event, catalog) for row in rows] or _charges_here(target, here, kept)
             if _correct(entry, target, charges, done):
-                kept.append(entry)
-    return kept
+                kept.add(id(entry))
+    return [entry for entry in entries if id(entry) in kept]
 
 
-def _charges_here(entry: Entry, target: Key, here: dict[Key, Entry]) -> list[Charge]:
-    """What an event of the same commit books for itself."""
+def _chain(first: Entry, targets: dict[int, Key], here: dict[Key, Entry], settled: set[int]) -> list[Entry]:
+    """What must be settled before `first` can be, and `first` itself, in order: corrections of corrections."""
+    chain: dict[int, Entry] = {}
+    entry: Entry | None = first
+    while entry is not None and id(entry) not in settled and id(entry) not in chain:
+        chain[id(entry)] = entry
+        entry = here.get(targets[id(entry)])
+    return list(chain.values())[::-1]
+
+
+def _charges_here(target: Key, here: dict[Key, Entry], kept: set[int]) -> list[Charge]:
+    """What an event of the same commit books for itself; nothing where it is refused."""
     twin = here.get(target)
-    return twin.charges[-1:] if twin is not None and twin is not entry else []
+    return twin.charges[-1:] if twin is not None and id(twin) in kept else []
 
 
 def _correct(entry: Entry, target: Key, charges: list[Charge], done: set[tuple[UUID, UUID]]) -> bool:
