@@ -156,10 +156,12 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish what is in flight, close connections, stop the embedded server."""
-        await self.committer.close()
-        await self.database.close()
-        if self.server is not None:
-            await asyncio.to_thread(self.server.stop)
+        try:
+            await self.committer.close()
+        finally:
+            await self.database.close()
+            if self.server is not None:
+                await asyncio.to_thread(self.server.stop)
 
 
 def _start_embedded(settings: Settings) -> Server:
