@@ -167,7 +167,8 @@ def read_data(data: bytes) -> tuple[EventData, bytes]:
         canonical = _encode(plain)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TallystickError("invalidData", f"data is not as it should be: {_short(error)}") from None
-    if _NUL.search(canonical):
+    # The plain search first: it costs a hundredth of the exact one.
+    if b"\\u0000" in canonical and _NUL.search(canonical):
         raise TallystickError("invalidData", "data must not contain NUL characters.")
     for name in ("quantity", "cost"):
         given = plain.get(name)

@@ -19,7 +19,7 @@ CREATE TABLE balance (
     due_at timestamptz,
     resources_no bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (workspace_id, unit)
-);
+) WITH (fillfactor = 50);
 
 -- tenant
 CREATE TABLE credit_grant (

@@ -63,7 +63,7 @@ CREATE INDEX usage_event_adjusts ON usage_event (workspace_id, adjusts) WHERE ad
 
 CREATE INDEX usage_event_unpriced ON usage_event (workspace_id, type, language_model) WHERE state = 'unpriced';
 
--- tenant: bucket is a digest of the dimensions, so that the key stays small and the columns stay readable
+-- tenant: room is left on each page for updates in place; bucket is a digest of the dimensions, so that the key stays small and the columns stay readable
 CREATE TABLE rollup_daily (
     workspace_id uuid NOT NULL,
     day date NOT NULL,
@@ -90,7 +90,7 @@ CREATE TABLE rollup_daily (
     provider_cost bigint NOT NULL,
     unpriced bigint NOT NULL,
     PRIMARY KEY (workspace_id, day, bucket)
-);
+) WITH (fillfactor = 75);
 
 -- tenant: kept for TALLY_HOURLY_ROLLUP_DAYS
 CREATE TABLE rollup_hourly (
@@ -106,7 +106,7 @@ CREATE TABLE rollup_hourly (
     credits bigint NOT NULL,
     tool_runs bigint NOT NULL,
     PRIMARY KEY (workspace_id, hour, bucket)
-);
+) WITH (fillfactor = 75);
 
 -- tenant: how far a tiered price has been filled in a billing period (rule M5)
 CREATE TABLE price_counter (
