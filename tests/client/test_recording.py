@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -17,12 +17,6 @@ from tests.client.gateway import LOSE_ANSWER, LOSE_REQUEST, PASS, Answer, Gatewa
 from tests.serving import Shop
 
 QUICK = Retrying(first=0.005, longest=0.02)
-
-
-class Recorder(Protocol):
-    def record(self, type_: str, /, **fields: Any) -> str: ...
-    def flush(self, timeout: float | None = None) -> None: ...
-    def close(self, timeout: float | None = 10.0) -> None: ...
 
 
 class Loop:
@@ -60,6 +54,7 @@ class Loop:
         self._loop.close()
 
 
+Recorder = Client | Loop
 Make = Callable[..., Recorder]
 
 

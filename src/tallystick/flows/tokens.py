@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -189,6 +189,7 @@ async def revoke(
         if token.revoked_at is None:
             await tokens.revoke(conn, workspace_id, token_id, now)
             await _tell_revoked(conn, workspace_id, token_id, principal.actor, now, ids)
+            token = replace(token, revoked_at=now)
         return token
 
     return await database.run(work)
