@@ -43,6 +43,7 @@ class Ledger(RuleBasedStateMachine):
         self.included = included
         if included:
             self._issue("plan", included, PRIORITIES["plan"], self.period_end)
+        self._book().schedule(self.period_end)
 
     @rule(
         source=st.sampled_from(["free", "promotion", "adjustment", "purchase"]),
@@ -78,8 +79,7 @@ class Ledger(RuleBasedStateMachine):
         until = self.now + days * DAY
         while True:
             ends = [purse.ends for purse in self.model.purses if not purse.closed and purse.ends is not None]
-            instant = min([*(end for end in ends if end != self.period_end), self.period_end])
-            instant = min(instant, self.period_end)
+            instant = min([*ends, self.period_end])
             if instant > until:
                 break
             self.now = instant
@@ -88,6 +88,7 @@ class Ledger(RuleBasedStateMachine):
                     self._expire(purse)
             if instant == self.period_end:
                 self._reset()
+            self._book().schedule(self.period_end)
         self.now = until
 
     @invariant()
@@ -147,7 +148,8 @@ class Ledger(RuleBasedStateMachine):
         noted = self.balance.due_at
         book.schedule(self.period_end)
         # It may be early (the grant was used up meanwhile), never late.
-        assert noted is None or book.balance.due_at is None or noted <= book.balance.due_at
+        assert noted is not None and book.balance.due_at is not None
+        assert self.now < noted <= book.balance.due_at
 
     def _id(self) -> UUID:
         self.numbers += 1
@@ -185,7 +187,6 @@ class Ledger(RuleBasedStateMachine):
         purses = [self._purse(grant) for grant in given]
         book = self._book()
         book.reset(given, self._id(), at=self.now, key=f"reset:{self.now}")
-        book.schedule(self.period_end)
         self.model.reset(purses)
         self._check(book)
 
