@@ -84,15 +84,15 @@ def test_groups_and_uuids_are_checked_by_name() -> None:
 
 
 TOTALS = [
-    Total(DAY, "integration.openai.chat", "", "b", 0, 2, None, 3),
-    Total(DAY, "integration.openai.chat", "", None, 0, 1, None, 5),
-    Total(DAY, "integration.openai.chat", "", "a", 0, 1, None, 0),
-    Total(DAY, "native.execution", "success", "a", 2, 4, Decimal(4), 40_000_000),
-    Total(DAY, "native.execution", "error", "a", 2, 1, Decimal(1), 10_000_000),
-    Total(DAY, "native.storage", "", "a", 1, 1, Decimal("12.000000001"), 12_000_000),
-    Total(DAY, "native.storage", "", "b", 0, 1, None, 7),
-    Total(DAY, "native.direct", "", "a", 0, 0, None, 0),
-    Total(NEXT, "native.direct", "", "a", 0, 0, None, -9),
+    Total(DAY, "integration.openai.chat", None, "b", 2, None, 3),
+    Total(DAY, "integration.openai.chat", None, None, 1, None, 5),
+    Total(DAY, "integration.openai.chat", None, "a", 1, None, 0),
+    Total(DAY, "native.execution", "success", "a", 4, Decimal(4), 40_000_000),
+    Total(DAY, "native.execution", "error", "a", 1, Decimal(1), 10_000_000),
+    Total(DAY, "native.storage", "insert", "a", 1, Decimal("12.000000001"), 12_000_000),
+    Total(DAY, "native.storage", None, "b", 1, None, 7),
+    Total(DAY, "native.direct", None, "a", 0, None, 0),
+    Total(NEXT, "native.direct", None, "a", 0, None, -9),
 ]
 
 
@@ -139,5 +139,7 @@ def test_a_slug_keeps_items_that_show_it_and_the_total_obeys() -> None:
 
 def test_the_largest_sums_keep_every_digit() -> None:
     huge = Decimal("999999999999999999999.123456789")
-    found = metrics_of([Total(DAY, "s", "", None, 1, 1, huge, 0)], Range(DAY, DAY), unit="storage.records", slug=None)
+    found = metrics_of(
+        [Total(DAY, "s", "insert", None, 1, huge, 0)], Range(DAY, DAY), unit="storage.records", slug=None
+    )
     assert found.total == 999_999_999_999_999_999_999_123_456_789

@@ -37,10 +37,6 @@ GROUPS: Final = UUID_GROUPS + TEXT_GROUPS
 INSERT: Final = "insert"
 """The slug of records written."""
 
-_EXECUTION: Final = 2
-_SECOND_UNITS: Final = {1: RECORDS, _EXECUTION: EXECUTIONS}
-"""What a total counts beside credits, by `Total.unit`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -82,17 +78,16 @@ class Metrics:
 
 
 class Total(NamedTuple):
-    """What is stored of one day: the sums of one slug, status and group.
+    """What is stored of one day: the sums of one slug and group, `credits` in nano-credits.
 
-    `unit` is what the quantity counts: 0 nothing that is shown, 1 records, 2 executions; without one `quantity` is
-    None. `credits` in nano-credits.
+    `own_slug` is that of what is counted beside credits, in `quantity`: `insert` for records, the status for
+    executions; both None for everything else.
     """
 
     day: dt.date
     slug: str
-    status: str
+    own_slug: str | None
     group: str | None
-    unit: int
     events: int
     quantity: Decimal | None
     credits: int
@@ -159,13 +154,12 @@ def metrics_of(totals: Iterable[Total], days: Range, *, unit: Unit | None, slug:
     counts: dict[dt.date, dict[tuple[str, str | None], int]] = {day: {} for day in days.days()}
     with_credits = unit is None or unit == CREDITS
     debited = counted = 0
-    for day, shown, status, group, kind, events, quantity, credit in totals:
+    for day, shown, own, group, events, quantity, credit in totals:
         of_day = counts[day]
         if with_credits and (slug is None or shown == slug) and (events or credit):
             of_day[shown, group] = of_day.get((shown, group), 0) + credit
             debited += credit
-        if kind and (unit is None or unit == _SECOND_UNITS[kind]):
-            own = status if kind == _EXECUTION else INSERT
+        if own is not None and (unit is None or unit == (RECORDS if own == INSERT else EXECUTIONS)):
             count = _nano(quantity)
             if (slug is None or own == slug) and (events or count):
                 of_day[own, group] = of_day.get((own, group), 0) + count
