@@ -1,6 +1,5 @@
 """`tally db`: the database itself, reached directly and not through a server."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,6 +115,8 @@ def backup(
 
     async def work() -> None:
         async with reached(configured(home=home)) as runtime:
+            import asyncio
+
             size = await asyncio.to_thread(runtime.backup, file)
             _print({"file": str(file), "bytes": size}, output)
 
@@ -138,6 +139,8 @@ def restore(
 
     async def work() -> None:
         async with reached(configured(home=home)) as runtime:
+            import asyncio
+
             await asyncio.to_thread(runtime.restore, file, force=force)
             _print({"file": str(file), "restored": True}, output)
 
