@@ -34,9 +34,16 @@ class HourDimensions(NamedTuple):
 
 def bucket_of(dimensions: tuple[object, ...]) -> UUID:
     """A digest of the dimensions, 128 bits: the narrow key of a wide row."""
-    # The type's initial keeps an absent part apart from an empty text, and a UUID from the same text.
-    parts = ("" if part is None else f"{type(part).__name__[0]}{part}" for part in dimensions)
-    return UUID(bytes=blake2b("\x1f".join(parts).encode(), digest_size=16).digest())
+    parts = []
+    for part in dimensions:
+        # The first byte keeps an absent part apart from an empty text, and a UUID from the same bytes as text.
+        if part is None:
+            parts.append(b"-")
+        elif isinstance(part, UUID):
+            parts.append(b"u" + part.bytes)
+        else:
+            parts.append(b"t" + str(part).encode() + b"\0")
+    return UUID(bytes=blake2b(b"".join(parts), digest_size=16).digest())
 
 
 MEASURES: Final = (

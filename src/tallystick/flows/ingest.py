@@ -63,13 +63,13 @@ async def _commit(
     catalog = await catalogs.current(conn)
     entries = _entries(batches)
     booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
-    attributions, new = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
-    for place, (entry, attribution) in enumerate(zip(booked, attributions, strict=True)):
+    attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
+    for place, (entry, attribution) in enumerate(zip(booked, attributed.attributions, strict=True)):
         try:
             if isinstance(attribution, TallystickError):
                 raise attribution
             entry.charges.append(charge_for(entry.item.event, attribution, catalog.prices))
-            entry.new = new.get(place, [])
+            entry.new = attributed.new.get(place, [])
         except TallystickError as error:
             entry.reject(error)
     alive = [entry for entry in entries if entry.charges or entry.item.event.type == CANCELLED]
@@ -77,7 +77,7 @@ async def _commit(
     returns = bool(correcting) or any(charge.tier for entry in alive for charge in entry.charges)
     workspace_ids = {entry.item.workspace_id for entry in alive}
     books = await due.lock(conn, workspace_ids, now=now, ids=ids, returns=returns)
-    stale = [w for w in books if names_cache.resources_no(w) not in (None, books[w][CREDITS].balance.resources_no)]
+    stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
     if stale:
         raise _StaleError(stale)
     alive = _known(alive, books)
@@ -121,11 +121,13 @@ async def _create_resources(conn: Connection, entries: list[Entry], most: int, n
     needing = [entry for entry in entries if entry.new]
     if not needing:
         return entries
+    # Another server may have made some since they were looked up; under lock nobody makes more.
+    there = await names.existing(conn, [new for entry in needing for new in entry.new])
     counts = await names.counts(conn, {(new[0], new[2]) for entry in needing for new in entry.new})
     created: dict[tuple[UUID, UUID], NewResource] = {}
     refused: set[int] = set()
     for entry in needing:
-        fresh = [new for new in entry.new if (new[0], new[1]) not in created]
+        fresh = [new for new in entry.new if (new[0], new[1]) not in created and (new[0], new[1]) not in there]
         full = next((new[2] for new in fresh if counts.get((new[0], new[2]), 0) >= most), None)
         if full is not None:
             entry.reject(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Final
 from uuid import UUID
 
@@ -17,10 +18,11 @@ from tallystick.domain.texts import check_key
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import names as store
-from tallystick.store.database import Connection
+from tallystick.store.database import Connection, Row
 from tallystick.store.names import Name, NewResource
 
-_CACHED_MOST: Final = 30_000
+_UUID_LENGTH: Final = 36
+_CACHED_MOST: Final = 50_000
 """Attributions and names that one process keeps; past it the cache starts anew."""
 
 
@@ -70,6 +72,35 @@ class _Known:
     connectors: dict[UUID, _Connector] = field(default_factory=dict)
     attributions: dict[tuple[str | None, ...], Attribution] = field(default_factory=dict)
 
+    def learn(self, row: Row) -> None:
+        """Keep what a row of `resource` says."""
+        identity, kind, key = row["id"], intern(row["kind"]), intern(row["key"])
+        # Where a play and a tool share a key, the play is the workflow.
+        if kind == "play" or (kind == "tool" and ("workflow", key) not in self.ids):
+            self.ids["workflow", key] = identity
+        self.ids[kind, key] = identity
+        if kind == "connector":
+            attributes = row["attributes"]
+            uses_credits = attributes.get("useCredits", True) is not False
+            self.connectors[identity] = _Connector(attributes.get("integrationSlug"), uses_credits)
+        # It may be named by its uuid as well, whatever kind the event takes it for.
+        self.ids["", str(identity)] = identity
+
+    def find(self, kind: str, name: str) -> UUID | None:
+        """The resource that an event names, if it is known."""
+        found = self.ids.get((kind, name))
+        return self.ids.get(("", name)) if found is None and len(name) == _UUID_LENGTH else found
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """Answers of `Names.attribute`: one for each item, by item what must be created with it, and the state of each
+    workspace's connectors that they rest on."""
+
+    attributions: list[Attribution | TallystickError]
+    new: dict[int, list[NewResource]]
+    rests_on: dict[UUID, int]
+
 
 class Names:
     """The cache of one process. It forgets a workspace when its connectors change, everything when the catalog does."""
@@ -100,76 +131,63 @@ class Names:
         for workspace_id in workspace_ids:
             self._known.pop(workspace_id, None)
 
-    def resources_no(self, workspace_id: UUID) -> int | None:
-        """The state of the workspace's connectors that cached attributions rest on; None where nothing is cached."""
-        known = self._known.get(workspace_id)
-        return None if known is None else known.resources_no
+    async def attribute(self, conn: Connection, items: list[Item], catalog: Catalog) -> "Attributed":
+        """The attribution of each item, or why it has none.
 
-    async def attribute(
-        self, conn: Connection, items: list[Item], catalog: Catalog
-    ) -> tuple[list[Attribution | TallystickError], dict[int, list[NewResource]]]:
-        """The attribution of each item, or why it has none; and by item the resources that must be created with it.
-
-        Reads only. The caller compares `resources_no` under lock, and `forget`s and repeats where it moved on.
+        Reads only. The caller compares what the answer rests on under lock, and `forget`s and repeats where that moved
+        on.
         """
         if catalog.version != self._catalog_version or self._size > _CACHED_MOST:
-            self._known.clear()
+            self._known = {}
             self._size = 0
             self._catalog_version = catalog.version
+        # Another lane may begin the cache anew while this one waits: what is used here is held here.
+        known = {item.workspace_id: self._known.get(item.workspace_id) for item in items}
         found: list[Attribution | TallystickError | None] = []
         missing: list[int] = []
         for place, item in enumerate(items):
-            known = self._known.get(item.workspace_id)
-            attribution = known.attributions.get(item.names) if known else None
+            held = known[item.workspace_id]
+            attribution = held.attributions.get(item.names) if held else None
             found.append(attribution)
             if attribution is None:
                 missing.append(place)
         new: dict[int, list[NewResource]] = {}
         if missing:
-            await self._load(conn, [items[place] for place in missing])
+            await self._load(conn, [items[place] for place in missing], known)
             for place in missing:
                 fresh: list[NewResource] = []
                 try:
-                    found[place] = self._resolve(items[place], catalog, fresh)
+                    found[place] = self._resolve(items[place], known[items[place].workspace_id], catalog, fresh)
                     if fresh:
                         new[place] = fresh
                 except TallystickError as error:
                     found[place] = error
-        return [entry for entry in found if entry is not None], new
+        rests_on = {workspace_id: held.resources_no for workspace_id, held in known.items() if held}
+        return Attributed([entry for entry in found if entry is not None], new, rests_on)
 
-    async def _load(self, conn: Connection, items: list[Item]) -> None:
+    async def _load(self, conn: Connection, items: list[Item], known: "dict[UUID, _Known | None]") -> None:
         """Read what the database knows of the names that these items carry and the cache lacks."""
-        strangers = {item.workspace_id for item in items if item.workspace_id not in self._known}
+        strangers = {item.workspace_id for item in items if known[item.workspace_id] is None}
         if strangers:
             for workspace_id, number in (await store.resources_no(conn, strangers)).items():
-                self._known[workspace_id] = _Known(number)
+                known[workspace_id] = self._known[workspace_id] = _Known(number)
         wanted: set[Name] = set()
         for item in items:
-            known = self._known.get(item.workspace_id)
-            if known is None:
+            held = known[item.workspace_id]
+            if held is None:
                 continue
             for kind, name in zip(_KINDS, item.names[2:], strict=False):
-                if name is not None and (kind, name) not in known.ids:
+                if name is not None and held.find(kind, name) is None:
                     kinds = ("play", "tool") if kind == "workflow" else (kind,)
                     wanted.update((item.workspace_id, one, name) for one in kinds)
-        if not wanted:
-            return
-        for row in await store.resources(conn, wanted):
-            known = self._known[row["workspace_id"]]
-            # Where a play and a tool share a key, the play is the workflow.
-            if row["kind"] == "play" or (row["kind"] == "tool" and ("workflow", row["key"]) not in known.ids):
-                known.ids["workflow", row["key"]] = row["id"]
-            known.ids[row["kind"], row["key"]] = row["id"]
-            for kind in _KINDS:
-                known.ids.setdefault((kind, str(row["id"])), row["id"])
-            if row["kind"] == "connector":
-                attributes = row["attributes"]
-                uses_credits = attributes.get("useCredits", True) is not False
-                known.connectors[row["id"]] = _Connector(attributes.get("integrationSlug"), uses_credits)
-            self._size += 1
+        if wanted:
+            for row in await store.resources(conn, wanted):
+                held = known[row["workspace_id"]]
+                if held is not None:
+                    held.learn(row)
+                    self._size += 1
 
-    def _resolve(self, item: Item, catalog: Catalog, fresh: list[NewResource]) -> Attribution:
-        known = self._known.get(item.workspace_id)
+    def _resolve(self, item: Item, known: "_Known | None", catalog: Catalog, fresh: list[NewResource]) -> Attribution:
         if known is None:
             raise TallystickError("workspaceNotFound", "There is no such workspace.")
         names = item.names
@@ -211,7 +229,7 @@ class Names:
         waived = connector is not None and not connector.uses_credits and type_ in (LLM_TOKENS, TOOL_CALL)
         attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical)
         if not fresh:
-            known.attributions[names] = attribution
+            known.attributions[tuple(name and intern(name) for name in names)] = attribution
             self._size += 1
         return attribution
 
@@ -226,7 +244,7 @@ class Names:
     ) -> UUID | None:
         if name is None:
             return None
-        found = known.ids.get((kind, name))
+        found = known.find(kind, name)
         if found is not None:
             return found
         check_key(name, field=kind)

@@ -60,6 +60,13 @@ async def resources(conn: Connection, wanted: Collection[Name]) -> list[Row]:
     return rows
 
 
+async def existing(conn: Connection, new: Collection[NewResource]) -> set[tuple[UUID, UUID]]:
+    """Those of the resources, as (workspace, id), that are there already."""
+    given = {"workspace_ids": [item[0] for item in new], "ids": [item[1] for item in new]}
+    rows = await (await conn.execute(SQL["existing"], given)).fetchall()
+    return {(row["workspace_id"], row["id"]) for row in rows}
+
+
 async def counts(conn: Connection, wanted: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], int]:
     """How many resources of a kind a workspace has, for each (workspace, kind)."""
     given = {"workspace_ids": sorted({w for w, _ in wanted}), "kinds": sorted({kind for _, kind in wanted})}

@@ -27,6 +27,13 @@ JOIN unnest(%(workspace_ids)s::uuid[], %(ids)s::uuid[]) AS n (workspace_id, id)
     ON r.workspace_id = n.workspace_id AND r.id = n.id
 WHERE r.workspace_id = ANY(%(workspace_ids)s::uuid[])
 
+-- name: existing
+SELECT r.workspace_id, r.id
+FROM resource AS r
+JOIN unnest(%(workspace_ids)s::uuid[], %(ids)s::uuid[]) AS n (workspace_id, id)
+    ON r.workspace_id = n.workspace_id AND r.id = n.id
+WHERE r.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
 -- name: counts
 SELECT workspace_id, kind, count(*) AS found
 FROM resource
