@@ -95,6 +95,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "record_events_compatible": Row(REPORTERS, 200, body=EVENT),
     "import_events": Row(ADMINS, 200, parts={"name": "history"}, body=EVENT),
     "get_metrics": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
+    "get_usage_report": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_balances": Row(READERS, 200),
     "get_subscription": Row(READERS, 200),
     "list_plays": Row(READERS, 200),

@@ -42,6 +42,15 @@ def exact(response: httpx.Response) -> Any:
     return json.loads(response.content, parse_float=Decimal)
 
 
+READS = [
+    f"{METRICS}?from={DAY}&to={DAY}",
+    f"/v1/usage/report?from={DAY}&to={DAY}",
+    "/v1/billing/subscriptions",
+    "/v1/balances",
+    *LISTS,
+]
+
+
 async def report(house: House, *events: dict[str, Any]) -> None:
     """Post events: `id`, `type` and optionally `time`; everything else is data."""
     envelopes = [
@@ -106,6 +115,37 @@ async def test_a_days_usage_is_there_digit_for_digit(house: House) -> None:
     assert executions["totalUsage"] == 1
 
 
+async def test_a_report_has_every_measure_by_two_dimensions(house: House) -> None:
+    await report(
+        house,
+        {"id": "1", "type": "llm.tokens", "model": "gpt-4o-mini", "inputTokens": 1_000, "agent": "scout"},
+        {"id": "2", "type": "llm.tokens", "model": "never-heard-of", "outputTokens": 7, "agent": "scout"},
+        {"id": "3", "type": "tool.call", "integration": "crm", "quantity": 3},
+    )
+    asked = {"from": WEEK_AGO, "to": DAY, "groupBy[]": ["category", "agent_uuid"]}
+    found = exact(await house.owner.get("/v1/usage/report", params=asked))
+    scout = str(resource_id(house.uuid, "agent", "scout"))
+    assert found["groupBy"] == ["category", "agent_uuid"]
+    assert found["names"] == {scout: "scout"}
+    llm, tools = found["rows"]
+    assert llm == {
+        "date": f"{DAY}T00:00:00.000Z",
+        "group": {"category": "llm", "agent_uuid": scout},
+        "events": 2,
+        "quantity": 1_007,
+        "inputTokens": 1_000,
+        "outputTokens": 7,
+        "credits": Decimal("0.015"),
+        "toolRuns": 0,
+        "providerCost": Decimal("0.00015"),
+        "unpriced": 1,
+    }
+    assert (tools["group"], tools["toolRuns"]) == ({"category": "tool_calls", "agent_uuid": None}, 3)
+    assert (found["totals"]["events"], found["totals"]["credits"]) == (3, Decimal("0.015"))
+    whole = exact(await house.owner.get("/v1/usage/report", params={"from": WEEK_AGO, "to": DAY, "daily": "false"}))
+    assert [(row["date"], row["group"], row["events"]) for row in whole["rows"]] == [(None, {}, 3)]
+
+
 WRONG = [
     ({"from": DAY}, "invalidDate"),
     ({"from": "14.03.2026", "to": DAY}, "invalidDate"),
@@ -130,9 +170,7 @@ async def test_a_wrong_question_is_a_400_that_says_what_is_wrong(
 
 
 @pytest.mark.parametrize("role", ["member", "viewer"])
-@pytest.mark.parametrize(
-    "path", [f"{METRICS}?from={DAY}&to={DAY}", "/v1/billing/subscriptions", "/v1/balances", *LISTS]
-)
+@pytest.mark.parametrize("path", READS)
 async def test_without_billing_rights_everything_is_forbidden(house: House, role: str, path: str) -> None:
     answer = await (await house.caller(role)).get(path)
     assert (answer.status_code, answer.content) == (403, b'{"errorMessage":"forbidden"}')

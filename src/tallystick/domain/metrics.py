@@ -160,7 +160,7 @@ def metrics_of(totals: Iterable[Total], days: Range, *, unit: Unit | None, slug:
             of_day[shown, group] = of_day.get((shown, group), 0) + credit
             debited += credit
         if own is not None and (unit is None or unit == (RECORDS if own == INSERT else EXECUTIONS)):
-            count = _nano(quantity)
+            count = nano(quantity)
             if (slug is None or own == slug) and (events or count):
                 of_day[own, group] = of_day.get((own, group), 0) + count
                 counted += count
@@ -176,7 +176,7 @@ def _in_order(entry: tuple[tuple[str, str | None], int]) -> tuple[str, bool, str
     return shown, group is None, group or ""
 
 
-def _nano(quantity: Decimal | None) -> int:
+def nano(quantity: Decimal | None) -> int:
     """A quantity, which has at most nine decimals, in 10⁻⁹; exact however large it is."""
     numerator, denominator = (quantity or Decimal(0)).as_integer_ratio()
     return numerator * NANO // denominator

@@ -1,10 +1,12 @@
-"""Usage metrics (rows A1 to A5)."""
+"""Usage metrics (rows A1 to A5) and the usage report."""
 
 import datetime as dt
+from typing import Any
 
 from tallystick.domain.metrics import Filters, Metrics, parse_group, parse_range, parse_unit, parse_uuid
+from tallystick.domain.reports import ReportFilters, Sums, parse_dimensions
 from tallystick.domain.rights import BILLING_READ
-from tallystick.queries import usage
+from tallystick.queries import reports, usage
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires
 from tallystick.wire import usage as wire
@@ -53,3 +55,58 @@ def on_wire(found: Metrics) -> wire.MetricsAnswer:
 def midnight(day: dt.date) -> str:
     """The first instant of a UTC day, in the one form that clients compare."""
     return f"{day.isoformat()}T00:00:00.000Z"
+
+
+@ROUTES.get(
+    "/v1/usage/report",
+    requires(BILLING_READ),
+    errors=("invalidDate", "invalidGroupBy", "invalidRange", "invalidUuid", "rangeTooLong"),
+)
+async def get_usage_report(call: Call, query: wire.ReportQuery) -> wire.ReportAnswer:
+    """Every measure of a range of UTC days, by at most two dimensions, by day or over the whole range."""
+    days = parse_range(query.from_, query.to, days_max=call.runtime.settings.metrics_days_max)
+    dimensions = parse_dimensions(query.group_by)
+    filters = ReportFilters(
+        workflow_id=parse_uuid(query.workflow_uuid, "workflowUuid"),
+        table_id=parse_uuid(query.model_uuid, "modelUuid"),
+        connector_id=parse_uuid(query.connector_uuid, "connectorUuid"),
+        agent_id=parse_uuid(query.agent_uuid, "agentUuid"),
+        user_id=parse_uuid(query.user_uuid, "userUuid"),
+        project_id=parse_uuid(query.project_uuid, "projectUuid"),
+        tool_id=parse_uuid(query.tool_uuid, "toolUuid"),
+        integration=query.integration_slug,
+        language_model=query.language_model,
+        category=query.category,
+        slug=query.slug,
+    )
+    found = await reports.report(
+        call.runtime.database, call.workspace_id, days, dimensions=dimensions, daily=query.daily, filters=filters
+    )
+    return wire.ReportAnswer(
+        from_=days.first.isoformat(),
+        to=days.last.isoformat(),
+        group_by=list(dimensions),
+        totals=wire.UsageSums(**_sums(found.totals)),
+        rows=[
+            wire.ReportRow(
+                date=None if line.day is None else midnight(line.day),
+                group=dict(zip(dimensions, line.members, strict=True)),
+                **_sums(line.sums),
+            )
+            for line in found.lines
+        ],
+        names=found.names,
+    )
+
+
+def _sums(sums: Sums) -> dict[str, Any]:
+    return {
+        "events": sums.events,
+        "quantity": Credits(sums.quantity),
+        "input_tokens": sums.tokens_in,
+        "output_tokens": sums.tokens_out,
+        "credits": Credits(sums.credits),
+        "tool_runs": Credits(sums.tool_runs),
+        "provider_cost": Credits(sums.provider_cost),
+        "unpriced": sums.unpriced,
+    }
