@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.client.gateway import Gateway
 from tests.serving import TALLY, House, Shop, serving
 
 
@@ -68,3 +69,12 @@ def shop(house: House) -> Shop:
 @pytest.fixture
 def tally(house: House, shop: Shop, tmp_path: Path) -> Shell:
     return Shell(house, shop, tmp_path)
+
+
+@pytest.fixture
+def gateway(house: House) -> Iterator[Gateway]:
+    gateway = Gateway(house.base_url)
+    try:
+        yield gateway
+    finally:
+        gateway.close()

@@ -4,6 +4,7 @@ More than six decimals are cut, never rounded: no event moves into the next seco
 """
 
 import datetime as dt
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,8 +46,8 @@ class Clockwork:
 
     def _number(self, value: Decimal) -> dt.datetime:
         try:
-            return self.base + dt.timedelta(microseconds=int(value * UNITS[self.unit] // 1))
-        except (OverflowError, ArithmeticError):
+            return self.base + dt.timedelta(microseconds=math.floor(value * UNITS[self.unit]))
+        except (OverflowError, ArithmeticError, ValueError):
             raise ValueError(f"{str(value)[:40]} {self.unit} lies outside every calendar") from None
 
     def _text(self, text: str) -> dt.datetime:

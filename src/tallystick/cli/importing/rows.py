@@ -3,6 +3,7 @@
 Memory stays the same however long the file is. Numbers keep every digit.
 """
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -128,6 +129,9 @@ def _csv_rows(stream: IO[bytes], delimiter: str, path: Path) -> Iterator[Row]:
     except (csv.Error, UnicodeDecodeError) as error:
         # Where a quote is left open or the encoding is another, nothing behind it can be trusted.
         raise _unreadable(path, f"can't be read as CSV in UTF-8 after row {number}: {error}") from error
+    finally:
+        with contextlib.suppress(ValueError):
+            text.detach()  # whoever opened the file closes it
 
 
 def _ndjson_rows(stream: IO[bytes]) -> Iterator[Row]:
