@@ -1,11 +1,18 @@
 """The demo told through the real flows: once, whole, and in the words of its own events."""
 
+import asyncio
 import datetime as dt
+import json
+import os
+import signal
+import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import psycopg
 import pytest
@@ -27,19 +34,22 @@ from tests.make import rows
 END = dt.datetime(2026, 3, 14, 9, 41, 7, tzinfo=dt.UTC)
 
 
-@pytest.fixture(scope="module")
-async def runtime(server_url: str, database_url: str) -> AsyncIterator[Runtime]:
+@contextmanager
+def empty_database(server_url: str, name: str) -> Iterator[str]:
     """A database of its own: the demo sets prices for everybody on its server."""
-    name = psycopg.conninfo.conninfo_to_dict(database_url)["dbname"] + "_demo"  # type: ignore[operator]
     with psycopg.connect(server_url, autocommit=True) as conn:
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-    url = psycopg.conninfo.make_conninfo(server_url, dbname=name)
-    opened = await Runtime.open(Settings(database_url=url), clock=FrozenClock(END))
-    yield opened
-    await opened.close()
-    with psycopg.connect(server_url, autocommit=True) as conn:
+        yield psycopg.conninfo.make_conninfo(server_url, dbname=name)
         conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="module")
+async def runtime(server_url: str) -> AsyncIterator[Runtime]:
+    with empty_database(server_url, f"tally_demo_{os.getpid()}") as url:
+        opened = await Runtime.open(Settings(database_url=url), clock=FrozenClock(END))
+        yield opened
+        await opened.close()
 
 
 class KilledError(Exception):
@@ -51,7 +61,7 @@ async def told(runtime: Runtime) -> Beginning:
     """The whole story, cut short in its middle and taken up an hour later."""
 
     def kill(events_booked: int) -> None:
-        if events_booked > 30_000:
+        if events_booked > 6_000:
             raise KilledError
 
     with pytest.raises(KilledError):
@@ -216,3 +226,72 @@ def test_an_address_that_means_everywhere_is_told_as_one_that_can_be_reached() -
     assert reachable("http://0.0.0.0:8787") == "http://127.0.0.1:8787"
     assert reachable("http://[::]:8787") == "http://[::1]:8787"
     assert reachable("http://127.0.0.1:8787") == "http://127.0.0.1:8787"
+
+
+async def start(home: Path, database_url: str | None) -> asyncio.subprocess.Process:
+    """`tally demo` as a person starts it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tallystick", "demo", "--home", str(home), "--port", "0"),
+        env=environ | {"TALLY_DATABASE_URL": str(database_url)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def stop(process: asyncio.subprocess.Process) -> tuple[int | None, bytes]:
+    """How it ended on SIGTERM, and what it printed."""
+    process.send_signal(signal.SIGTERM)
+    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, printed
+
+
+async def until_written(path: Path) -> dict[str, str]:
+    for _ in range(600):
+        if path.exists():
+            found: dict[str, str] = json.loads(path.read_bytes())
+            return found
+        await asyncio.sleep(0.05)
+    raise TimeoutError(path)
+
+
+async def test_the_command_serves_what_the_file_says_and_ends_cleanly(
+    runtime: Runtime, told: Beginning, tmp_path: Path
+) -> None:
+    process = await start(tmp_path, runtime.settings.database_url)
+    written = await until_written(tmp_path / "demo.json")
+    day = (END - dt.timedelta(days=1)).date().isoformat()
+    async with httpx.AsyncClient(base_url=written["baseUrl"]) as http:
+        for token, status in ((written["adminToken"], 200), (written["memberToken"], 403)):
+            answer = await http.get(
+                "/v1/billing/usage/metrics",
+                params={"from": day, "to": day},
+                headers={"authorization": f"Bearer {token}"},
+            )
+            assert answer.status_code == status
+            if status == 200:
+                assert answer.json()["totalUsage"] > 100
+    code, printed = await stop(process)
+    assert code == 0
+    assert json.loads(printed) == written
+    # Started again: another port, the same tokens.
+    process = await start(tmp_path, runtime.settings.database_url)
+    assert process.stdout is not None
+    await process.stdout.readuntil(b"}")
+    again = json.loads((tmp_path / "demo.json").read_bytes())
+    assert (await stop(process))[0] == 0
+    changed = {name for name in written if written[name] != again[name]}
+    assert changed <= {"baseUrl", "dashboardUrl"}
+
+
+async def test_a_signal_during_the_first_load_ends_it_and_writes_no_file(server_url: str, tmp_path: Path) -> None:
+    with empty_database(server_url, f"tally_demo_cut_{os.getpid()}") as url:
+        process = await start(tmp_path, url)
+        with psycopg.connect(url, autocommit=True) as conn:
+            for _ in range(600):
+                there = conn.execute("SELECT to_regclass('usage_event')").fetchone()
+                if there and there[0] and conn.execute("SELECT 1 FROM usage_event LIMIT 1").fetchone():
+                    break
+                await asyncio.sleep(0.05)
+        assert await stop(process) == (0, b"")
+    assert list(tmp_path.iterdir()) == []
