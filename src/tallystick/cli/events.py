@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,7 +19,27 @@ if TYPE_CHECKING:
 
 events_app = new_app("Usage events: import a history from a file.")
 
-_DIGITS_OF_ID = 16
+File = Annotated[Path, typer.Argument(help="CSV, NDJSON or a JSON array; plain or gzip.")]
+Maps = Annotated[
+    list[str] | None, typer.Option("--map", help="field=column; dots lead into objects; once for each field.")
+]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="field=value for every event, as type=….")]
+Wheres = Annotated[
+    list[str] | None, typer.Option("--where", help="column=value or column!=value; other rows are skipped.")
+]
+MappingFile = Annotated[Path | None, typer.Option("--mapping", help="TOML file with [map], [set], [where], [time].")]
+TimeUnit = Annotated[str | None, typer.Option("--time-unit", help="s, ms, us or ns, of times that are numbers.")]
+TimeBase = Annotated[str | None, typer.Option("--time-base", help="Instant from which they count; else 1970.")]
+Timezone = Annotated[str | None, typer.Option("--timezone", help="Zone of times that name none; else UTC.")]
+InputFormat = Annotated[str | None, typer.Option("--input-format", help="csv, ndjson or json; else by content.")]
+Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Of CSV; else by the first line.")]
+ImportId = Annotated[str | None, typer.Option("--import-id", help="Name of the import; else from the content.")]
+Debit = Annotated[bool, typer.Option("--debit", help="Take usage before the workspace's birth from its balance too.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Send nothing: check the rows and show three events.")]
+RejectsFile = Annotated[Path | None, typer.Option("--rejects", help="Write every refused row here, as NDJSON.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, max=10_000, help="Events in one request.")]
+
+_DIGITS_OF_ID: Final = 16
 
 
 @events_app.callback()
@@ -29,39 +49,21 @@ def events() -> None:
 
 @events_app.command("import")
 def import_events(
-    file: Annotated[Path, typer.Argument(help="CSV, NDJSON or a JSON array; plain or gzip.")],
-    map_: Annotated[
-        list[str] | None, typer.Option("--map", help="field=column; dots lead into objects; once for each field.")
-    ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value for every event, as type=….")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="column=value or column!=value; other rows are skipped.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option("--mapping", help="TOML file with [map], [set], [where], [time].")
-    ] = None,
-    time_unit: Annotated[
-        str | None, typer.Option("--time-unit", help="s, ms, us or ns, of times that are numbers.")
-    ] = None,
-    time_base: Annotated[
-        str | None, typer.Option("--time-base", help="Instant from which they count; else 1970.")
-    ] = None,
-    timezone: Annotated[str | None, typer.Option("--timezone", help="Zone of times that name none; else UTC.")] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--input-format", help="csv, ndjson or json; else by content.")
-    ] = None,
-    delimiter: Annotated[str | None, typer.Option("--delimiter", help="Of CSV; else by the first line.")] = None,
-    import_id: Annotated[
-        str | None, typer.Option("--import-id", help="Name of the import; else from the content.")
-    ] = None,
-    debit: Annotated[
-        bool, typer.Option("--debit", help="Take usage before the workspace's birth from its balance too.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing: check the rows and show three events.")
-    ] = False,
-    rejects: Annotated[Path | None, typer.Option("--rejects", help="Write every refused row here, as NDJSON.")] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=10_000, help="Events in one request.")] = 1000,
+    file: File,
+    map_: Maps = None,
+    set_: Sets = None,
+    where: Wheres = None,
+    mapping: MappingFile = None,
+    time_unit: TimeUnit = None,
+    time_base: TimeBase = None,
+    timezone: Timezone = None,
+    file_format: InputFormat = None,
+    delimiter: Delimiter = None,
+    import_id: ImportId = None,
+    debit: Debit = False,
+    dry_run: DryRun = False,
+    rejects: RejectsFile = None,
+    batch_size: BatchSize = 1000,
     workspace_uuid: WorkspaceUuid = None,
     token: Token = None,
     base_url: BaseUrl = None,
