@@ -8,7 +8,6 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby, islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -207,20 +206,33 @@ async def _report(
     beginning: Beginning,
     progress: Progress,
 ) -> None:
-    """Book reports in chunks, each at the time of its last one; no chunk reaches over the end of a billing period."""
+    """Book reports in chunks, each at the time of its last one."""
     anchor = birth(beginning.end) if workspace_id == beginning.workspace_id else beginning.end - _SANDBOX_AGE
     done = 0
-    for _, of_period in groupby(reports, key=lambda report: period_of(anchor, "monthly", "UTC", report.at)):
-        while chunk := list(islice(of_period, _CHUNK)):
-            now = chunk[-1].at
-            items = [_item(workspace_id, subject, report.event, now) for report in chunk]
-            batch = Batch(items, now)
-            await runtime.committer.submit(batch)
-            for report, outcome in zip(chunk, batch.outcomes, strict=True):
-                if outcome is None or outcome.kind not in ("accepted", "duplicate"):
-                    raise RuntimeError(f"the demo's event {report.event['id']} was not booked: {outcome}")
-            done += len(chunk)
-            progress(done)
+    for chunk in _chunks(reports, anchor):
+        now = chunk[-1].at
+        batch = Batch([_item(workspace_id, subject, report.event, now) for report in chunk], now)
+        await runtime.committer.submit(batch)
+        for report, outcome in zip(chunk, batch.outcomes, strict=True):
+            if outcome is None or outcome.kind not in ("accepted", "duplicate"):
+                raise RuntimeError(f"the demo's event {report.event['id']} was not booked: {outcome}")
+        done += len(chunk)
+        progress(done)
+
+
+def _chunks(reports: Iterable[Report], anchor: dt.datetime) -> Iterator[list[Report]]:
+    """None reaches over the end of a billing period, whose grants would pay for what the next one has to."""
+    chunk: list[Report] = []
+    ends = anchor
+    for report in reports:
+        if chunk and (report.at >= ends or len(chunk) == _CHUNK):
+            yield chunk
+            chunk = []
+        if report.at >= ends:
+            ends = period_of(anchor, "monthly", "UTC", report.at).end
+        chunk.append(report)
+    if chunk:
+        yield chunk
 
 
 def _item(workspace_id: UUID, subject: str, event: dict[str, Any], now: dt.datetime) -> Item:
