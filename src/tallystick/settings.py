@@ -99,9 +99,6 @@ class Settings:
     event_ahead_max_seconds: int = _setting(
         300, "Seconds: an event further in the future is rejected `timeInFuture`.", low=0, high=86_400
     )
-    event_retention_days: int | None = _setting(
-        None, "Days that usage events are kept; without it for ever. Keys against duplicates stay.", low=1, high=36_500
-    )
     hourly_rollup_days: int = _setting(35, "Days that hourly totals are kept; daily ones stay.", low=2, high=3_650)
     metrics_days_max: int = _setting(366, "Days in the range of one usage query, at most.", low=1, high=3_660)
     resources_max: int = _setting(
