@@ -26,7 +26,7 @@ from tallystick.domain.metrics import Range
 from tallystick.kernel.clock import FrozenClock
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries import balances, subscriptions, usage
+from tallystick.queries import balances, discovery, subscriptions, usage
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tests.make import rows
@@ -135,6 +135,27 @@ async def test_metrics_of_the_ninety_days_equal_the_events(runtime: Runtime, tol
         )
         assert {(day, item.slug, item.group): item.amount for day, items in found.days for item in items} == expected
         assert found.total == sum(expected.values()) > 10_000 * NANO
+
+
+@pytest.mark.parametrize(
+    ("group_by", "kinds"),
+    [
+        ("workflow_uuid", ("play", "tool")),
+        ("connector_uuid", ("connector",)),
+        ("agent_uuid", ("agent",)),
+        ("model_uuid", ("table",)),
+        ("user_uuid", ("user",)),
+    ],
+)
+async def test_usage_is_attributed_to_what_the_lists_name_and_to_all_of_it(
+    runtime: Runtime, told: Beginning, group_by: str, kinds: tuple[str, ...]
+) -> None:
+    days = Range((END - dt.timedelta(days=DAYS)).date(), END.date())
+    found = await usage.metrics(runtime.database, told.workspace_id, days, group_by=group_by)
+    listed = await discovery.resources(runtime.database, told.workspace_id, *kinds)
+    seen = {item.group for _, items in found.days for item in items}
+    assert seen == {str(resource.id) for resource in listed} | {None}
+    assert all(resource.name != resource.key for resource in listed)
 
 
 async def test_every_category_and_every_state_can_be_seen(runtime: Runtime, told: Beginning) -> None:
