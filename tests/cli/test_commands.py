@@ -200,3 +200,23 @@ def test_commands_on_the_database_work_without_a_server(tally: Shell) -> None:
     assert (wrong.status, wrong.answer["reason"]) == (1, "invalidSetting")
     missing = tally("db", "restore", "nothing.backup")
     assert (missing.status, missing.answer["reason"]) == (1, "backupNotFound")
+
+
+def test_verify_is_clean_after_an_import_and_names_a_changed_charge_by_id_and_amount(tally: Shell, shop: Shop) -> None:
+    rows = '{"time": "2024-05-02T08:00:00Z", "type": "direct.charge", "quantity": 2}\n'
+    (tally.folder / "one.jsonl").write_text(rows)
+    tally("events", "import", "one.jsonl")
+    only = ("--workspace-uuid", str(shop.uuid))
+    clean = tally("verify", *only)
+    assert (clean.status, clean.answer["clean"], clean.answer["differences"]) == (0, True, [])
+    assert clean.answer["checked"]["events"] == 1
+    changed = shop.one(
+        "UPDATE usage_event SET credits = 3000000001 WHERE workspace_id = %(workspace)s RETURNING id::text AS id"
+    )
+    broken = tally("verify", *only)
+    assert (broken.status, broken.answer["clean"]) == (1, False)
+    assert broken.answer["count"] == len(broken.answer["differences"]) > 0
+    assert changed["id"] in broken.stdout
+    assert '"expected":2,"found":3.000000001' in broken.stdout
+    unknown = tally("verify", "--workspace-uuid", "00000000-0000-4000-8000-000000000000")
+    assert (unknown.status, unknown.answer["reason"]) == (1, "workspaceNotFound")

@@ -40,6 +40,7 @@ GRAMMAR = [
     "db status",
     "db backup",
     "db restore",
+    "verify",
 ]
 
 HEAVY = ["httpx2", "httpx", "rich", "litestar", "psycopg", "pydantic", "msgspec", "asyncio", "uvicorn"]

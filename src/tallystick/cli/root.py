@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "worker": ("server", "Do the background work apart from the server, in the foreground."),
     "operator": ("database", "The operator's own tokens, made where the database is."),
     "db": ("database", "The database: migrate, status, backup, restore."),
+    "verify": ("verify", "Compare events, charges, ledger, balances and rollups, and name each difference."),
     "settings": ("server", "List every setting with its value and origin."),
 }
 """Name on the command line: the module that holds it, as `<name>_app`, and its help."""
