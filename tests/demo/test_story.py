@@ -199,8 +199,9 @@ async def test_the_sandbox_is_out_of_tool_runs(runtime: Runtime, told: Beginning
 
 
 async def test_the_file_is_private_true_and_kept(runtime: Runtime, told: Beginning, tmp_path: Path) -> None:
-    first = await credentials.write(runtime, tmp_path, "http://127.0.0.1:1", told.workspace_id)
-    path = tmp_path / "demo.json"
+    home = tmp_path / "not" / "there"
+    first = await credentials.write(runtime, home, "http://127.0.0.1:1", told.workspace_id)
+    path = home / "demo.json"
     assert path.stat().st_mode & 0o777 == 0o600
     assert msgspec.json.decode(path.read_bytes()) == {
         "baseUrl": "http://127.0.0.1:1",
@@ -210,11 +211,11 @@ async def test_the_file_is_private_true_and_kept(runtime: Runtime, told: Beginni
         "memberToken": first.member_token,
         "dashboardUrl": "http://127.0.0.1:1/",
     }
-    assert [entry.name for entry in tmp_path.iterdir()] == ["demo.json"]
+    assert [entry.name for entry in home.iterdir()] == ["demo.json"]
     roles = [await role(runtime, token) for token in (first.operator_token, first.admin_token, first.member_token)]
     assert roles == ["operator", "admin", "member"]
     # Another port, the same tokens.
-    again = await credentials.write(runtime, tmp_path, "http://127.0.0.1:2", told.workspace_id)
+    again = await credentials.write(runtime, home, "http://127.0.0.1:2", told.workspace_id)
     assert again == msgspec.structs.replace(first, base_url="http://127.0.0.1:2", dashboard_url="http://127.0.0.1:2/")
 
 

@@ -112,6 +112,7 @@ def _read(path: Path) -> Credentials | None:
 
 def _write(path: Path, told: Credentials) -> None:
     values: dict[str, Any] = msgspec.to_builtins(told)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
     try:
