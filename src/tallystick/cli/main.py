@@ -4,6 +4,7 @@ Whatever happens becomes an exit status, and a JSON object on stdout where somet
 refused, 2 wrong usage, 3 not enough, 4 server unreachable.
 """
 
+import os
 import sys
 from typing import Final
 
@@ -17,7 +18,14 @@ USAGE: Final = 2
 
 def run() -> None:
     """The entry point of the installed command."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        status = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone (`tally … | head`): nothing is wrong and nobody is left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    sys.exit(status)
 
 
 def main(arguments: list[str]) -> int:
@@ -29,8 +37,16 @@ def main(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _tell_usage(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence of a command line
+        if _is_broken_pipe(error):
+            raise BrokenPipeError from None
         return _tell(error)
     return status if isinstance(status, int) else 0
+
+
+def _is_broken_pipe(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(BrokenPipeError) is not None
+    return isinstance(error, BrokenPipeError)
 
 
 def _tell_usage(error: typer.TyperException) -> int:
