@@ -10,7 +10,7 @@ import msgspec
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.charges import Use, amount, provider_cost, version_for
 from tallystick.domain.counters import TokenCounters, disjoint
-from tallystick.domain.events import LITELLM, UsageEvent, quantity_of
+from tallystick.domain.events import LITELLM, EventData, UsageEvent, quantity_of
 from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
 from tallystick.domain.prices import PriceBook, PriceVersion
 from tallystick.domain.rating import rate_tiered
@@ -85,7 +85,7 @@ def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -
     counters = None
     quantity: int | Decimal
     if kind == LLM_TOKENS:
-        counters = counters_of(event)
+        counters = counters_of(event.type, facts)
         quantity = counters.tokens_in + counters.tokens_out
     else:
         quantity = quantity_of(facts)
@@ -150,11 +150,10 @@ def price(charge: Charge, version: PriceVersion | None, use: Use, prices: PriceB
         charge.credits = amount(prices, version, use)
 
 
-def counters_of(event: UsageEvent) -> TokenCounters:
+def counters_of(type_: str, facts: EventData) -> TokenCounters:
     """The disjoint counters of a language-model call, LiteLLM's names included. Raises `invalidCounters`."""
-    facts = event.facts
-    if event.type == LITELLM:
-        return _litellm_counters(event)
+    if type_ == LITELLM:
+        return _litellm_counters(facts)
     return disjoint(
         facts.input_tokens or 0,
         facts.output_tokens or 0,
@@ -170,8 +169,7 @@ def counters_of(event: UsageEvent) -> TokenCounters:
     )
 
 
-def _litellm_counters(event: UsageEvent) -> TokenCounters:
-    facts = event.facts
+def _litellm_counters(facts: EventData) -> TokenCounters:
     prompt, completion = facts.prompt_tokens or 0, facts.completion_tokens
     if completion is None:
         completion = max((facts.total_tokens or 0) - prompt, 0)

@@ -6,13 +6,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from tallystick.domain.charging import Charge
-from tallystick.kernel.periods import MONTHS, period_of
 from tallystick.store import subscriptions, usage
 from tallystick.store.database import Connection
-from tallystick.store.subscriptions import Calendar
 from tallystick.store.usage import CounterKey
-
-_NO_PERIOD = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 async def apply(conn: Connection, charges: Iterable[Charge]) -> None:
@@ -29,15 +25,8 @@ async def apply(conn: Connection, charges: Iterable[Charge]) -> None:
         if charge.tier is None:
             continue
         workspace_id = charge.attribution.workspace_id
-        start = period_start(calendars.get(workspace_id), charge.used_at)
+        start = subscriptions.period_start(calendars.get(workspace_id), charge.used_at)
         key: tuple[UUID, str, dt.datetime] = (workspace_id, charge.tier.target, start)
         before = filled[key] if key in filled else stored.get(key, 0)
         filled[key] = charge.apply_tier(before)
     await usage.save_counters(conn, filled)
-
-
-def period_start(calendar: Calendar | None, instant: dt.datetime) -> dt.datetime:
-    """Start of the billing period of an instant; one endless period where there is no calendar to go by."""
-    if calendar is None or calendar.cadence not in MONTHS:
-        return _NO_PERIOD
-    return period_of(calendar.anchor_at, calendar.cadence, calendar.zone, instant).start

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tallystick.kernel.errors import TallystickError
@@ -55,10 +56,15 @@ class Database:
             yield conn
 
     @asynccontextmanager
-    async def read(self, workspace_id: UUID | None = None) -> AsyncIterator[Connection]:
-        """One snapshot, read only: the figures that a query combines belong to one instant."""
+    async def read(self, workspace_id: UUID | None = None, *, snapshot: str | None = None) -> AsyncIterator[Connection]:
+        """One snapshot, read only: the figures that a query combines belong to one instant.
+
+        With `snapshot`, as another open connection exported it (`export_snapshot`), so that two read the same.
+        """
         async with _transaction(self._data) as conn:
             await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if snapshot is not None:
+                await conn.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
             yield conn
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, admin: bool = False) -> T:
@@ -72,6 +78,14 @@ class Database:
                     raise
                 await asyncio.sleep(0.01 * attempt)
         raise AssertionError("unreachable")
+
+
+async def export_snapshot(conn: Connection) -> str:
+    """The name of this transaction's snapshot, good for as long as it is open."""
+    row = await (await conn.execute("SELECT pg_export_snapshot() AS name")).fetchone()
+    if row is None:
+        raise AssertionError("pg_export_snapshot answers a row")
+    return str(row["name"])
 
 
 def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:

@@ -10,12 +10,13 @@ from psycopg.types.json import Jsonb
 
 from tallystick.domain.plans import PlanVersion
 from tallystick.kernel.errors import TallystickError
-from tallystick.kernel.periods import Period
+from tallystick.kernel.periods import MONTHS, Period, period_of
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
 _PLAN_FIELDS = tuple(field.name for field in fields(PlanVersion))
+_NO_PERIOD = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,13 @@ async def calendars(conn: Connection, workspace_ids: Collection[UUID]) -> dict[U
     """The billing calendar of each of these workspaces."""
     rows = await (await conn.execute(SQL["calendars"], {"workspace_ids": sorted(workspace_ids)})).fetchall()
     return {row["workspace_id"]: Calendar(row["anchor_at"], row["cadence"], row["zone"]) for row in rows}
+
+
+def period_start(calendar: Calendar | None, instant: dt.datetime) -> dt.datetime:
+    """Start of the billing period of an instant; one endless period where there is no calendar to go by."""
+    if calendar is None or calendar.cadence not in MONTHS:
+        return _NO_PERIOD
+    return period_of(calendar.anchor_at, calendar.cadence, calendar.zone, instant).start
 
 
 def _plan_of(row: Mapping[str, Any]) -> PlanVersion:

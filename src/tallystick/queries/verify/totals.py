@@ -1,0 +1,79 @@
+"""From charges to sums of them: ledger transactions, days and hours, and the keys under which totals stand."""
+
+import datetime as dt
+from typing import Any, Final
+
+from tallystick.domain.differences import figure, figures
+from tallystick.domain.rollups import MEASURES, Dimensions, HourDimensions, bucket_of
+from tallystick.queries.verify.checking import Check
+from tallystick.store.database import Connection, Row
+from tallystick.store.named_sql import load
+
+SQL = load(__file__)
+
+_HOUR_MEASURES: Final = ("events", "quantity", "credits", "tool_runs")
+_UNITS: Final = ("credits", "tool_runs")
+
+
+async def check(conn: Connection, check: Check, hours_since: dt.datetime) -> None:
+    """Everything of one workspace that is a sum of charges; hours only from `hours_since` on, where they are kept."""
+    # A group for each bucket is small, but the planner can't know: without room by its guess it would sort.
+    await conn.execute("SET LOCAL work_mem = '256MB'")
+    async with conn.cursor("verify_totals") as cursor:
+        await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
+        await cursor.execute(SQL["totals"], {**check.given, "hours_since": _whole_hour(hours_since)})
+        async for row in cursor:
+            if row["is_day"]:
+                await _total_differs(conn, check, row, "day", Dimensions)
+            elif row["is_hour"]:
+                await _total_differs(conn, check, row, "hour", HourDimensions)
+            else:
+                await _transaction_differs(conn, check, row)
+    await _check_buckets(conn, check)
+
+
+def _whole_hour(instant: dt.datetime) -> dt.datetime:
+    """The first hour that begins at or after an instant: the one before may be counted in part."""
+    begun = instant.replace(minute=0, second=0, microsecond=0)
+    return begun if begun == instant else begun + dt.timedelta(hours=1)
+
+
+async def _total_differs(
+    conn: Connection, check: Check, row: Row, at: str, shape: type[Dimensions] | type[HourDimensions]
+) -> None:
+    """A day or an hour (`at`) of one combination of dimensions; `row` has by how much its events exceed its total."""
+    dimensions = {name: row[name] for name in shape._fields}
+    given = {**check.given, at: row[at], **dimensions}
+    stored = await (await conn.execute(SQL[f"stored_{at}"], given)).fetchone()
+    if stored is None:
+        raise AssertionError("a sum answers a row")
+    names = MEASURES if at == "day" else _HOUR_MEASURES
+    expected = tuple(stored[name] + row[name] for name in names)
+    found = tuple(stored[name] if stored["rows"] else None if row[name] else 0 for name in names)
+    ids = {at: row[at], **{name: value for name, value in dimensions.items() if value is not None}}
+    check.found("rollupDiffers", ids, figures(names, expected, found))
+
+
+async def _transaction_differs(conn: Connection, check: Check, row: Row) -> None:
+    given = {**check.given, "id": row["transaction_id"], "covered": row["covered"]}
+    booked = {found["unit"]: found for found in await (await conn.execute(SQL["booked_usage"], given)).fetchall()}
+    for unit in _UNITS:
+        if row[unit]:
+            there = booked[unit]["amount"] if unit in booked else 0
+            ids: dict[str, Any] = {"transactionUuid": row["transaction_id"], "unit": unit}
+            if unit in booked:
+                ids["seq"] = booked[unit]["seq"]
+            check.found("transactionDiffersFromEvents", ids, (figure("amount", there + row[unit], there),))
+
+
+async def _check_buckets(conn: Connection, check: Check) -> None:
+    for query, shape in (("day_buckets", Dimensions), ("hour_buckets", HourDimensions)):
+        async with conn.cursor(f"verify_{query}") as cursor:
+            await cursor.execute(SQL[query], check.given)
+            async for row in cursor:
+                check.checked.buckets += 1
+                dimensions = shape(*(row[name] for name in shape._fields))
+                expected = bucket_of(dimensions)
+                if expected != row["bucket"]:
+                    ids = {name: value for name, value in dimensions._asdict().items() if value is not None}
+                    check.found("bucketDiffers", ids, (figure("bucket", expected, row["bucket"]),))

@@ -1,0 +1,108 @@
+-- name: totals
+-- One pass over the events for everything that is a sum of them: days, hours and ledger transactions. What is stored
+-- counts negative, so that a group which is as it should be comes to nothing and only the others are answered.
+-- In `at`, hours before the kept ones are null, and so is whatever a row does not take part in.
+SELECT grouping(m.day) = 0 AS is_day, grouping(m.hour) = 0 AS is_hour, m.day, m.hour, m.transaction_id, m.covered,
+    m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
+    m.tool_id, m.table_id, m.language_model, m.integration, sum(m.events)::bigint AS events,
+    sum(m.quantity) AS quantity, sum(m.tokens_in)::bigint AS tokens_in, sum(m.tokens_out)::bigint AS tokens_out,
+    sum(m.credits)::bigint AS credits, sum(m.tool_runs)::bigint AS tool_runs,
+    sum(m.provider_cost)::bigint AS provider_cost, sum(m.unpriced)::bigint AS unpriced
+FROM (
+    SELECT (e.used_at AT TIME ZONE 'UTC')::date AS day,
+        CASE WHEN e.used_at >= %(hours_since)s::timestamptz THEN date_trunc('hour', e.used_at, 'UTC') END AS hour,
+        e.transaction_id, e.covered_by IS NOT NULL AS covered, e.meter AS type, e.category, e.slug, e.status,
+        e.project_id, e.user_id, e.workflow_id, e.agent_id, e.connector_id, e.tool_id, e.table_id, e.language_model,
+        e.integration, CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END AS events,
+        CASE WHEN e.adjusts IS NULL THEN e.quantity ELSE 0 END AS quantity, e.tokens_in, e.tokens_out, e.credits,
+        e.tool_runs, e.provider_cost,
+        CASE
+            WHEN e.adjusts IS NULL AND e.state <> 'unpriced' THEN 0
+            WHEN (e.adjusts IS NULL) = (e.reverses IS NULL) THEN 1
+            ELSE -1
+        END AS unpriced
+    FROM usage_event AS e
+    WHERE e.workspace_id = %(workspace_id)s::uuid
+    UNION ALL
+    SELECT d.day, NULL, NULL, NULL, d.type, d.category, d.slug, d.status, d.project_id, d.user_id, d.workflow_id,
+        d.agent_id, d.connector_id, d.tool_id, d.table_id, d.language_model, d.integration, -d.events, -d.quantity,
+        -d.tokens_in, -d.tokens_out, -d.credits, -d.tool_runs, -d.provider_cost, -d.unpriced
+    FROM rollup_daily AS d
+    WHERE d.workspace_id = %(workspace_id)s::uuid
+    UNION ALL
+    SELECT NULL, h.hour, NULL, NULL, NULL, h.category, h.slug, NULL, NULL, NULL, h.workflow_id, h.agent_id, NULL, NULL,
+        NULL, NULL, NULL, -h.events, -h.quantity, 0, 0, -h.credits, -h.tool_runs, 0, 0
+    FROM rollup_hourly AS h
+    WHERE h.workspace_id = %(workspace_id)s::uuid AND h.hour >= %(hours_since)s::timestamptz
+    UNION ALL
+    SELECT NULL, NULL, t.id, t.key LIKE 'history:%%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        NULL, NULL, 0, 0, 0, 0, CASE WHEN n.unit = 'credits' THEN -n.amount ELSE 0 END,
+        CASE WHEN n.unit = 'tool_runs' THEN -n.amount ELSE 0 END, 0, 0
+    FROM ledger_entry AS n
+    JOIN ledger_transaction AS t
+        ON t.workspace_id = n.workspace_id AND t.workspace_id = %(workspace_id)s::uuid AND t.unit = n.unit
+        AND t.seq = n.seq
+    WHERE n.workspace_id = %(workspace_id)s::uuid AND n.account = 'usage'
+) AS m
+GROUP BY GROUPING SETS (
+    (m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
+        m.tool_id, m.table_id, m.language_model, m.integration),
+    (m.hour, m.category, m.slug, m.workflow_id, m.agent_id),
+    (m.transaction_id, m.covered)
+)
+HAVING (grouping(m.day) = 0 AND m.day IS NOT NULL AND (
+        sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.tokens_in) <> 0 OR sum(m.tokens_out) <> 0
+        OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0 OR sum(m.provider_cost) <> 0 OR sum(m.unpriced) <> 0
+    ))
+    OR (grouping(m.hour) = 0 AND m.hour IS NOT NULL AND (
+        sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
+    ))
+    OR (grouping(m.transaction_id) = 0 AND m.transaction_id IS NOT NULL AND (
+        sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
+    ))
+
+-- name: stored_day
+-- By dimensions and not by key, since the key may be what is wrong.
+SELECT count(*) AS rows, coalesce(sum(events), 0)::bigint AS events, coalesce(sum(quantity), 0) AS quantity,
+    coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
+    coalesce(sum(credits), 0)::bigint AS credits, coalesce(sum(tool_runs), 0)::bigint AS tool_runs,
+    coalesce(sum(provider_cost), 0)::bigint AS provider_cost, coalesce(sum(unpriced), 0)::bigint AS unpriced
+FROM rollup_daily
+WHERE workspace_id = %(workspace_id)s::uuid AND day = %(day)s::date AND type = %(type)s::text
+    AND category = %(category)s::text AND slug = %(slug)s::text AND status IS NOT DISTINCT FROM %(status)s::text
+    AND project_id IS NOT DISTINCT FROM %(project_id)s::uuid AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid
+    AND workflow_id IS NOT DISTINCT FROM %(workflow_id)s::uuid AND agent_id IS NOT DISTINCT FROM %(agent_id)s::uuid
+    AND connector_id IS NOT DISTINCT FROM %(connector_id)s::uuid AND tool_id IS NOT DISTINCT FROM %(tool_id)s::uuid
+    AND table_id IS NOT DISTINCT FROM %(table_id)s::uuid
+    AND language_model IS NOT DISTINCT FROM %(language_model)s::text
+    AND integration IS NOT DISTINCT FROM %(integration)s::text
+
+-- name: stored_hour
+SELECT count(*) AS rows, coalesce(sum(events), 0)::bigint AS events, coalesce(sum(quantity), 0) AS quantity,
+    coalesce(sum(credits), 0)::bigint AS credits, coalesce(sum(tool_runs), 0)::bigint AS tool_runs
+FROM rollup_hourly
+WHERE workspace_id = %(workspace_id)s::uuid AND hour = %(hour)s::timestamptz AND category = %(category)s::text
+    AND slug = %(slug)s::text AND workflow_id IS NOT DISTINCT FROM %(workflow_id)s::uuid
+    AND agent_id IS NOT DISTINCT FROM %(agent_id)s::uuid
+
+-- name: booked_usage
+-- What the ledger booked under one transaction's id, and in which of its transactions.
+SELECT n.unit, n.seq, sum(n.amount)::bigint AS amount
+FROM ledger_entry AS n
+JOIN ledger_transaction AS t
+    ON t.workspace_id = n.workspace_id AND t.workspace_id = %(workspace_id)s::uuid AND t.unit = n.unit AND t.seq = n.seq
+WHERE n.workspace_id = %(workspace_id)s::uuid AND n.account = 'usage' AND t.id = %(id)s::uuid
+    AND (t.key LIKE 'history:%%') = %(covered)s::boolean
+GROUP BY n.unit, n.seq
+
+-- name: day_buckets
+-- Each key of a total with its dimensions, once.
+SELECT DISTINCT bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id,
+    table_id, language_model, integration
+FROM rollup_daily
+WHERE workspace_id = %(workspace_id)s::uuid
+
+-- name: hour_buckets
+SELECT DISTINCT bucket, category, slug, workflow_id, agent_id
+FROM rollup_hourly
+WHERE workspace_id = %(workspace_id)s::uuid
