@@ -76,6 +76,7 @@ async def test_every_content_type_books_the_same(house: House, content_type: str
         ("zstd", zstandard.compress),
         ("identity", bytes),
     ],
+    ids=["gzip", "gzip-members", "zstd", "identity"],
 )
 async def test_a_compressed_body_is_read(house: House, encoding: str, compress: Any) -> None:
     body = compress(json.dumps([event("1"), event("2")]).encode())
@@ -172,6 +173,7 @@ async def test_an_operator_reports_for_any_workspace_by_uuid_or_key(house: House
         (zstandard.compress(b" " * 20_000_000), BATCH, "zstd", 413, "bodyTooLarge"),
         (json.dumps([event(str(n)) for n in range(10_001)]).encode(), BATCH, "", 400, "tooManyEvents"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else str(value),
 )
 async def test_a_body_that_cannot_be_read_is_refused_whole(
     house: House, body: bytes, content_type: str, encoding: str, status: int, reason: str
