@@ -162,13 +162,21 @@ async def _claim(conn: Connection, entries: list[Entry]) -> list[Entry]:
 
 
 async def _cover(conn: Connection, entries: list[Entry]) -> None:
-    """Usage before the workspace's birth, reported by an import, is paid by that import's `history` grant."""
+    """Usage before the workspace's birth, reported by an import, is paid by that import's `history` grant.
+
+    What the same commit takes back of it goes back to that grant too.
+    """
     imported = [entry for entry in entries if entry.batch.history is not None]
     if not imported:
         return
     born = await names.births(conn, {entry.item.workspace_id for entry in imported})
+    covered: dict[UUID, UUID] = {}
     for entry in imported:
         workspace_id = entry.item.workspace_id
         for charge in entry.charges:
             if charge.reverses is None and charge.used_at < born[workspace_id]:
-                charge.covered_by = uuid5(workspace_id, f"history:{entry.batch.history}")
+                charge.covered_by = covered[charge.id] = uuid5(workspace_id, f"history:{entry.batch.history}")
+    for entry in entries:
+        for charge in entry.charges:
+            if charge.reverses in covered:
+                charge.covered_by = covered[charge.reverses]
