@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Shell
+from tests.client.gateway import Answer, Gateway
 from tests.serving import House, Shop
 
 LISTS = {
@@ -120,6 +121,19 @@ def test_a_server_that_is_not_there_exits_4_with_a_sentence(tally: Shell) -> Non
     assert (done.status, done.answer["reason"]) == (4, "serverUnreachable")
     assert address in done.answer["errorMessage"]
     assert done.stderr == ""
+
+
+def test_not_enough_credits_exits_3_and_an_answer_of_something_else_is_told_in_our_shape(
+    tally: Shell, gateway: Gateway
+) -> None:
+    refusal = b'{"errorMessage":"Not enough.","reason":"notEnoughCredits","details":{"needed":0.100000000}}'
+    gateway.script.extend([Answer(402, refusal), Answer(502)])
+    create = ("token", "create", "--name", "n")
+    poor = tally(*create, TALLY_BASE_URL=gateway.url)
+    assert (poor.status, poor.answer["reason"]) == (3, "notEnoughCredits")
+    assert '"needed": 0.100000000' in poor.stdout
+    odd = tally(*create, TALLY_BASE_URL=gateway.url)
+    assert (odd.status, odd.answer["reason"], odd.answer["details"]["status"]) == (1, "unexpectedAnswer", 502)
 
 
 def test_without_any_token_a_command_says_how_to_log_in(tally: Shell) -> None:
