@@ -41,12 +41,16 @@ def make_workspaces(server: Server) -> list[str]:
     ]
 
 
-def batches(workspaces: list[str], count: int, seed: int) -> Iterator[bytes]:
-    """Bodies of 1,000 events with fresh ids: 60 % model calls, 20 % tool calls, 20 % node executions."""
+def batches(workspaces: list[str], count: int, seed: int, span: dt.timedelta = dt.timedelta(0)) -> Iterator[bytes]:
+    """Bodies of 1,000 events with fresh ids: 60 % model calls, 20 % tool calls, 20 % node executions.
+
+    Each body's events are of one hour: the last one, or with `span` ever later hours of the time until now.
+    """
     rnd = random.Random(seed)
     now = dt.datetime.now(dt.UTC)
-    for _ in range(count):
-        yield json.dumps([_event(rnd, workspaces, now) for _ in range(BATCH)], separators=(",", ":")).encode()
+    for place in range(1, count + 1):
+        end = now - span * (count - place) / count
+        yield json.dumps([_event(rnd, workspaces, end) for _ in range(BATCH)], separators=(",", ":")).encode()
 
 
 def _event(rnd: random.Random, workspaces: list[str], now: dt.datetime) -> dict[str, Any]:

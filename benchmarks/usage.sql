@@ -31,7 +31,10 @@ WITH drawn AS MATERIALIZED (
             WHEN workspace < %(big_share)s::float8 THEN 0
             ELSE 1 + floor((workspace - %(big_share)s::float8) / (1 - %(big_share)s::float8) * %(others)s::int)::int
         END AS workspace_no,
-        (floor(%(workflows)s::int * workflow * workflow)::int * 2 + (person < 0.5)::int) * 6 + CASE
+        (
+            floor(CASE WHEN workspace < %(big_share)s::float8 THEN %(most)s::int ELSE %(few)s::int END
+                * workflow * workflow)::int * 2 + (person < 0.5)::int
+        ) * 6 + CASE
             WHEN use < 0.6 THEN (which < 0.25)::int
             WHEN use < 0.8 THEN 2 + floor(which * 3)::int
             ELSE 5
