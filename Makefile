@@ -3,12 +3,12 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-CODE := src tests benchmarks
+CODE := src tests benchmarks docs
 WORKERS ?= 2
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak lock clean
+.PHONY: help demo test check format docs bench soak lock clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
@@ -28,6 +28,9 @@ check: .venv/.dev ## Check format, lint, types and import contracts
 format: .venv/.dev ## Format the code and repair what lint can
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+docs: .venv/.dev ## Write the pages of docs/reference again
+	@exec $(BIN)/python docs/generate.py $(ARGS)
 
 bench: .venv/.dev ## Measure speed (BENCH_EVENTS sets the volume)
 	@exec $(BIN)/python -m benchmarks $(ARGS)
