@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from tallystick.domain.differences import Difference
 from tallystick.domain.events import UsageEvent, Window, read_event
 from tallystick.domain.grants import Grant, GrantTerms
 from tallystick.domain.meters import Meter as OperatorMeter
@@ -17,6 +18,7 @@ from tallystick.flows.names import Item, Names
 from tallystick.gateways.model_prices import ModelDirectory, public_versions
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.ids import SystemIds
+from tallystick.queries.verify import verify
 from tallystick.store.database import Connection, Database
 
 IDS = SystemIds()
@@ -110,6 +112,15 @@ async def rows(database: Database, query: str, *given: Any) -> list[dict[str, An
     """What the database holds."""
     async with database.read() as conn:
         return [dict(row) for row in await (await conn.execute(query.encode(), given)).fetchall()]
+
+
+async def differences(database: Database, *workspace_ids: UUID) -> list[Difference]:
+    """What `tally verify` finds wrong with these workspaces, hours included."""
+    found: list[Difference] = []
+    since = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    for workspace_id in workspace_ids:
+        await verify(database, found.append, hours_since=since, workspace_id=workspace_id)
+    return found
 
 
 def cancellation(

@@ -4,7 +4,8 @@
 
 `events.json` in the folder holds waves of events. The number in `wave` says how many of them may be sent, and `stop`
 that this process may end, once every event was acknowledged to it. Each acknowledged id is a line of `acked.SEED`,
-written when the answer was read; what was refused is a line of `refused.SEED`.
+written when the answer was read; what was refused is a line of `refused.SEED`, and the size of a batch that got no
+answer one of `unanswered.SEED`.
 """
 
 import datetime as dt
@@ -36,6 +37,8 @@ def main(url: str, token: str, place: str, seed: str) -> None:
             rng.shuffle(batch)
             answer = send(url, token, [event | {"time": some_time(rng)} for event in batch])
             if answer is None:
+                with (folder / f"unanswered.{seed}").open("a") as lost:
+                    print(len(batch), file=lost)
                 time.sleep(rng.uniform(0.02, 0.2))
                 continue
             left = {row["index"] for row in answer.get("retry", [])}

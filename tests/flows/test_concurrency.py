@@ -98,6 +98,7 @@ async def check(database: Database, workspace_id: UUID, *, events: int, given: i
     assert figures["posted"] == (figures["left"] or 0) - figures["overdraft"]
     assert figures["entries"] == 0
     assert figures["booked"] == figures["seq"]
+    assert await make.differences(database, workspace_id) == []
 
 
 async def test_servers_book_the_same_hot_workspaces_at_once(servers: list[Database]) -> None:

@@ -52,6 +52,8 @@ async def book(meter: Meter, workspace_id: UUID, *reports: dict[str, Any] | tupl
 
 
 async def posted(meter: Meter, workspace_id: UUID) -> int:
+    """Whole credits, after a look at everything below."""
+    assert await make.differences(meter.database, workspace_id) == []
     [row] = await make.rows(
         meter.database, "SELECT posted FROM balance WHERE workspace_id = %s AND unit = 'credits'", workspace_id
     )

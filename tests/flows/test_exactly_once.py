@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.differences import Difference
 from tallystick.domain.grants import GrantTerms
 from tallystick.domain.rights import PERMISSIONS, Principal
 from tallystick.flows import prices, tokens, workspaces
@@ -190,15 +191,15 @@ async def prepare(url: str, keys: list[str]) -> None:
         await database.close()
 
 
-async def figures(url: str) -> dict[str, dict[str, int]]:
-    """Every workspace's totals, layer by layer."""
+async def figures(url: str) -> tuple[dict[str, dict[str, Any]], list[Difference]]:
+    """Every workspace's totals, layer by layer, and what `tally verify` has to say."""
     database = Database(url, pool_size=2)
     await database.open()
     try:
         rows = await make.rows(
             database,
             """
-            SELECT w.key, b.unit, b.posted, b.used, b.issued, b.overdraft, b.seq,
+            SELECT w.id, w.key, b.unit, b.posted, b.used, b.issued, b.overdraft, b.seq,
                 (SELECT count(*) FROM usage_event WHERE workspace_id = w.id) AS events,
                 (SELECT count(DISTINCT (source, source_id)) FROM usage_event WHERE workspace_id = w.id) AS identities,
                 (SELECT count(*) FROM event_key WHERE workspace_id = w.id) AS keys,
@@ -218,7 +219,8 @@ async def figures(url: str) -> dict[str, dict[str, int]]:
             FROM workspace AS w JOIN balance AS b ON b.workspace_id = w.id WHERE w.key LIKE 'r2-%%'
             """,
         )
-        return {f"{row['key']} {row['unit']}": row for row in rows}
+        wrong = await make.differences(database, *{row.pop("id") for row in rows})
+        return {f"{row['key']} {row['unit']}": row for row in rows}, wrong
     finally:
         await database.close()
 
@@ -267,12 +269,15 @@ def test_replays_between_kills_are_booked_exactly_once(server: Server, tmp_path:
     everything = {event["id"] for wave in waves for event in wave}
     assert [acknowledged(tmp_path, seed) for seed in range(CLIENTS)] == [everything] * CLIENTS
     assert [(tmp_path / f"refused.{seed}").read_text() for seed in range(CLIENTS)] == [""] * CLIENTS
+    # The kills struck while events were on their way.
+    assert len(list(tmp_path.glob("unanswered.*"))) == CLIENTS
 
     oracle = Oracle()
     for wave in waves:
         for event in wave:
             oracle.add(event)
-    found = asyncio.run(figures(sockets.url(server.home)))
+    found, wrong = asyncio.run(figures(sockets.url(server.home)))
+    assert wrong == []
     for subject in subjects:
         for unit, used in (("credits", oracle.credits(subject)), ("tool_runs", oracle.tool_runs[subject])):
             row = found[f"{subject} {unit}"]

@@ -180,8 +180,9 @@ class Story:
         ]
         return "  ".join(texts).rstrip()
 
-    def check(self, golden: Path) -> None:
-        """Both columns agree, and the text is the committed one."""
+    async def check(self, golden: Path) -> None:
+        """Both columns agree, the books verify, and the text is the committed one."""
+        assert await make.differences(self.database, self.workspace_id) == []
         text = "\n".join(self.lines).rstrip() + "\n"
         assert not self.differences, "\n".join(self.differences)
         if os.environ.get(REWRITE):

@@ -193,7 +193,7 @@ async def test_the_first_week(priced: Database) -> None:
             "overdraft": (Fraction(0),),
         },
     )
-    story.check(HERE / "first_week.txt")
+    await story.check(HERE / "first_week.txt")
 
 
 async def test_three_months_on_pro(priced: Database) -> None:
@@ -329,7 +329,7 @@ async def test_three_months_on_pro(priced: Database) -> None:
             },
         },
     )
-    story.check(HERE / "three_months.txt")
+    await story.check(HERE / "three_months.txt")
 
 
 def test_goldens_are_not_rewritten_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
