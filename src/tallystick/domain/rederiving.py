@@ -62,6 +62,7 @@ class Rerating:
 
     def __init__(self, prices: PriceBook) -> None:
         self._versions = {version.id.bytes: version for version in prices.versions()}
+        self._types = {id_: version.type for id_, version in self._versions.items()}
         self._amounts: dict[tuple[bytes, Quantity], int] = {}
 
     def version(self, id_: bytes | None) -> PriceVersion | None:
@@ -89,7 +90,9 @@ class Rerating:
 
     def _counted(self, stored: Stored, facts: EventData, cost: int | None) -> Measured:
         quantity = quantity_of(facts)
-        tool_runs = parse_credits(quantity, field="quantity") if stored.meter == TOOL_CALL else 0
+        tool_runs = 0
+        if stored.meter == TOOL_CALL:
+            tool_runs = NANO if quantity == 1 else parse_credits(quantity, field="quantity")
         amount = self._amount(stored, facts, quantity, None)
         return quantity, 0, 0, amount, tool_runs, None if facts.cost is None else cost
 
@@ -98,8 +101,10 @@ class Rerating:
             return parse_credits(quantity, field="quantity")
         if stored.state != PRICED:
             return 0
-        version = self._versions.get(stored.version) if stored.version else None
-        if version is None or version.valid_from > stored.time or version.type != stored.meter:
+        if stored.version is None:
+            raise UnknownPriceError
+        version = self._versions.get(stored.version)
+        if version is None or version.valid_from > stored.time or self._types.get(stored.version) != stored.meter:
             raise UnknownPriceError
         model = version.model
         if model == "tokens" and counters is not None:
@@ -108,10 +113,10 @@ class Rerating:
             return rate_tiered(version, stored.counter_before or 0, quantity)
         if model == "percentage":
             return self._share(version, facts, stored)
-        return self._by_quantity(version, quantity)
+        return self._by_quantity(stored.version, version, quantity)
 
-    def _by_quantity(self, version: PriceVersion, quantity: Quantity) -> int:
-        key = (version.id.bytes, quantity)
+    def _by_quantity(self, id_: bytes, version: PriceVersion, quantity: Quantity) -> int:
+        key = (id_, quantity)
         amount = self._amounts.get(key)
         if amount is None:
             if len(self._amounts) >= _CACHED_MOST:

@@ -63,6 +63,11 @@ async def _verify_workspace(database: Database, check: Check, rerating: Rerating
                 await totals.check(second, check, hours_since)
                 await ledger.check(second, check)
 
-            async with asyncio.TaskGroup() as group:
-                group.create_task(sums())
-                group.create_task(charges.check(first, check, rerating))
+            tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, check, rerating))]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                # Where one failed the other must let go of its connection, and the first failure is what is raised.
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)

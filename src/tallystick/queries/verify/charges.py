@@ -83,7 +83,7 @@ class _Charges:
             self._found("eventUnkeyed", row, _stored(row, "credits"))
         else:
             self._keyed += 1
-            made = blake2b(b"\0".join((type_.encode(), subject.encode(), data)), digest_size=16).digest()
+            made = blake2b(f"{type_}\0{subject}\0".encode() + data, digest_size=16).digest()
             if made != hash_ and _hash(type_, subject, data) != hash_:
                 self._found("eventChanged", row, (figure("hash", hash_.hex(), made.hex()),))
         if not own:

@@ -15,7 +15,7 @@ FROM (
         e.project_id, e.user_id, e.workflow_id, e.agent_id, e.connector_id, e.tool_id, e.table_id, e.language_model,
         e.integration, CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END AS events,
         CASE WHEN e.adjusts IS NULL THEN e.quantity ELSE 0 END AS quantity, e.tokens_in, e.tokens_out, e.credits,
-        e.tool_runs, e.provider_cost,
+        e.tool_runs, coalesce(e.provider_cost, 0) AS provider_cost,
         CASE
             WHEN e.adjusts IS NULL AND e.state <> 'unpriced' THEN 0
             WHEN (e.adjusts IS NULL) = (e.reverses IS NULL) THEN 1
