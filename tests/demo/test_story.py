@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import msgspec
 import psycopg
 import pytest
@@ -283,7 +283,7 @@ async def test_the_command_serves_what_the_file_says_and_ends_cleanly(
     process = await start(tmp_path, runtime.settings.database_url)
     written = await until_written(tmp_path / "demo.json")
     day = (END - dt.timedelta(days=1)).date().isoformat()
-    async with httpx.AsyncClient(base_url=written["baseUrl"]) as http:
+    async with httpx2.AsyncClient(base_url=written["baseUrl"]) as http:
         for token, status in ((written["adminToken"], 200), (written["memberToken"], 403)):
             answer = await http.get(
                 "/v1/billing/usage/metrics",

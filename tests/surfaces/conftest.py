@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from tallystick.domain.rights import PERMISSIONS
@@ -28,27 +28,27 @@ IDS = SystemIds()
 class Caller:
     """One token; `.get` and the like send with it."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     token: str
     workspace: UUID | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
-    async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {self.token}", **self.headers, **options.pop("headers", {})}
         if self.workspace:
             headers.setdefault("selected-workspace-uuid", str(self.workspace))
         return await self.http.request(method, path, headers=headers, **options)
 
-    async def get(self, path: str, **options: Any) -> httpx.Response:
+    async def get(self, path: str, **options: Any) -> httpx2.Response:
         return await self.send("GET", path, **options)
 
-    async def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+    async def post(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
         return await self.send("POST", path, json=json, **options)
 
-    async def put(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+    async def put(self, path: str, json: Any = None, **options: Any) -> httpx2.Response:
         return await self.send("PUT", path, json=json, **options)
 
-    async def delete(self, path: str, **options: Any) -> httpx.Response:
+    async def delete(self, path: str, **options: Any) -> httpx2.Response:
         return await self.send("DELETE", path, **options)
 
 
@@ -60,15 +60,15 @@ async def runtime(database_url: str) -> AsyncIterator[Runtime]:
 
 
 @pytest.fixture(scope="session")
-async def http(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+async def http(runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
     """A client without a token. A crash is a failed test, not an answer."""
-    transport = httpx.ASGITransport(app=create_app(runtime))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://tally.test") as client:
+    transport = httpx2.ASGITransport(app=create_app(runtime))  # type: ignore[arg-type]
+    async with httpx2.AsyncClient(transport=transport, base_url="http://tally.test") as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-async def operator(runtime: Runtime, http: httpx.AsyncClient) -> Caller:
+async def operator(runtime: Runtime, http: httpx2.AsyncClient) -> Caller:
     text = f"tally_{IDS.secret()}"
     await tokens.create_operator(runtime.database, "test", text=text, replace=False, actor="test", now=NOW, ids=IDS)
     return Caller(http, text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from tallystick.surfaces.api.endpoints import Endpoint
@@ -117,7 +117,7 @@ async def house(operator: Caller) -> House:
 
 
 @pytest.fixture(scope="module")
-async def callers(house: House, operator: Caller, http: httpx.AsyncClient) -> dict[str, Caller]:
+async def callers(house: House, operator: Caller, http: httpx2.AsyncClient) -> dict[str, Caller]:
     made = (await house.owner.post("/v1/workspaceManagement/tokens", {"name": "revoked"})).json()["token"]
     assert (await house.owner.delete(f"/v1/workspaceManagement/tokens/{made['uuid']}")).status_code == 200
     stranger = await new_house(operator)
@@ -206,7 +206,7 @@ async def test_an_event_about_another_workspace_is_rejected_unless_an_operator_s
     assert sent.json()["accepted"] == 1
 
 
-async def send(endpoint: Endpoint, row: Row, caller: Caller, name: str, house: House) -> httpx.Response:
+async def send(endpoint: Endpoint, row: Row, caller: Caller, name: str, house: House) -> httpx2.Response:
     path = endpoint.path.replace(":path}", "}").format(**row.parts)
     body = _filled(row.body, {"{workspace}": str(house.uuid), "{caller}": name})
     headers = {} if caller.token else {"authorization": ""}

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -119,7 +119,7 @@ async def rows(runtime: Runtime) -> dict[str, int]:
     return dict(row or {})
 
 
-def assert_named(answer: httpx.Response) -> str:
+def assert_named(answer: httpx2.Response) -> str:
     """It is a 4xx in our shape, of a code that has this very status."""
     assert 400 <= answer.status_code < 500, answer.text
     reason = str(answer.json()["reason"])
@@ -206,7 +206,9 @@ async def test_any_part_of_a_path_is_taken_or_named(operation: str, house: House
 @pytest.mark.parametrize(
     "value", [b"x", b"\xff\xfe", b"x" * 10_000, b"00000000000070008000000000000000", b"{}", b"a, b"]
 )
-async def test_a_workspace_header_that_is_no_uuid_is_named(http: httpx.AsyncClient, house: House, value: bytes) -> None:
+async def test_a_workspace_header_that_is_no_uuid_is_named(
+    http: httpx2.AsyncClient, house: House, value: bytes
+) -> None:
     headers = [(b"authorization", f"Bearer {house.owner.token}".encode()), (b"selected-workspace-uuid", value)]
     answer = await http.get("/v1/workspaceManagement/workspaces/current", headers=headers)
     assert assert_named(answer) == "invalidHeader"
@@ -214,7 +216,7 @@ async def test_a_workspace_header_that_is_no_uuid_is_named(http: httpx.AsyncClie
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"x" * 256, b"a\tb", "ключ".encode()])
 async def test_an_idempotency_key_that_cannot_be_kept_is_named(
-    http: httpx.AsyncClient, house: House, runtime: Runtime, value: bytes
+    http: httpx2.AsyncClient, house: House, runtime: Runtime, value: bytes
 ) -> None:
     before = await rows(runtime)
     headers = [(b"authorization", f"Bearer {house.operator.token}".encode()), (b"idempotency-key", value)]
@@ -270,7 +272,7 @@ async def test_a_body_that_does_not_say_its_size_is_cut_off_at_the_limit(operato
     ],
 )
 async def test_an_address_or_method_that_is_not_there_is_named(
-    http: httpx.AsyncClient, method: str, path: str, reason: str
+    http: httpx2.AsyncClient, method: str, path: str, reason: str
 ) -> None:
     answer = await http.request(method, path)
     assert assert_named(answer) == reason

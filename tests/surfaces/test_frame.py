@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 from structlog.testing import capture_logs
 
@@ -36,14 +36,14 @@ async def away(call: Call) -> Health:
 
 
 @pytest.fixture
-async def broken(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=create_app(runtime, BROKEN.endpoints))
-    async with httpx.AsyncClient(transport=transport, base_url="http://tally.test") as client:
+async def broken(runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=create_app(runtime, BROKEN.endpoints))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://tally.test") as client:
         yield client
 
 
 @pytest.mark.parametrize("path", ["/broken/crash", "/broken/unlisted"])
-async def test_a_crash_shows_an_id_and_nothing_else(broken: httpx.AsyncClient, path: str) -> None:
+async def test_a_crash_shows_an_id_and_nothing_else(broken: httpx2.AsyncClient, path: str) -> None:
     with capture_logs() as logs:
         answer = await broken.get(path)
     body = answer.json()
@@ -54,13 +54,13 @@ async def test_a_crash_shows_an_id_and_nothing_else(broken: httpx.AsyncClient, p
     assert "secret" in repr(crashed["exc_info"]) + str(vars(crashed["exc_info"]))
 
 
-async def test_a_database_that_is_away_says_when_to_come_back(broken: httpx.AsyncClient) -> None:
+async def test_a_database_that_is_away_says_when_to_come_back(broken: httpx2.AsyncClient) -> None:
     answer = await broken.get("/broken/away")
     assert (answer.status_code, answer.json()["reason"]) == (503, "databaseUnavailable")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_every_answer_forbids_sniffing_framing_and_caching(http: httpx.AsyncClient, house: House) -> None:
+async def test_every_answer_forbids_sniffing_framing_and_caching(http: httpx2.AsyncClient, house: House) -> None:
     for answer in (
         await http.get("/healthz"),
         await http.get("/nowhere"),
@@ -87,7 +87,7 @@ async def test_a_line_of_log_names_the_request_and_no_secret(house: House) -> No
 
 async def test_metrics_count_requests_and_time_by_route(operator: Caller, runtime: Runtime) -> None:
     app = create_app(runtime)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://tally.test") as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://tally.test") as http:
         for _ in range(3):
             await http.get("/healthz")
         await http.get("/nowhere")
@@ -101,8 +101,8 @@ async def test_metrics_count_requests_and_time_by_route(operator: Caller, runtim
 
 
 async def test_ready_says_what_is_missing(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(runtime)), base_url="http://tally.test"
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=create_app(runtime)), base_url="http://tally.test"
     ) as http:
         fine = await http.get("/readyz")
         assert (fine.status_code, fine.json()["ready"]) == (200, True)
@@ -113,7 +113,7 @@ async def test_ready_says_what_is_missing(runtime: Runtime, monkeypatch: pytest.
 
 def test_a_real_server_answers_on_the_port_it_found_and_ends_when_told(live: str) -> None:
     # The fixture asserts a clean end: exit status 0 after SIGTERM, everything closed.
-    answer = httpx.get(f"{live}/readyz")
+    answer = httpx2.get(f"{live}/readyz")
     assert answer.json() == {"ready": True, "checks": {"database": True, "migrations": True, "queue": True}}
-    raw = httpx.get(f"{live}/v1/resources/team/a%2Fb", headers={"authorization": "Bearer tally_x"})
+    raw = httpx2.get(f"{live}/v1/resources/team/a%2Fb", headers={"authorization": "Bearer tally_x"})
     assert raw.status_code == 401

@@ -5,7 +5,7 @@ import datetime as dt
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from tallystick.queries import identity
@@ -288,7 +288,7 @@ async def test_a_lookup_that_fails_fails_its_callers_and_not_the_next(
     "header",
     ["", "Bearer", "Bearer ", "Basic dGFsbHk6", "tally_x", "Bearer tally_nope", "Bearer " + "x" * 5000, "Bearer é"],
 )
-async def test_a_header_that_is_no_token_is_unauthorized(http: httpx.AsyncClient, header: str) -> None:
+async def test_a_header_that_is_no_token_is_unauthorized(http: httpx2.AsyncClient, header: str) -> None:
     answer = await http.get(ME, headers=[(b"authorization", header.encode())])
     assert (answer.status_code, answer.content) == (401, b'{"errorMessage":"unauthorized"}')
     assert answer.headers["www-authenticate"] == "Bearer"

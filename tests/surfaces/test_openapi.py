@@ -4,7 +4,7 @@ import json
 import re
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -52,7 +52,7 @@ def test_every_answer_is_as_described(case: schemathesis.Case, live: str, creden
     case.validate_response(answer, checks=CHECKS)
 
 
-async def test_the_server_serves_the_description_of_its_routes(http: httpx.AsyncClient) -> None:
+async def test_the_server_serves_the_description_of_its_routes(http: httpx2.AsyncClient) -> None:
     served = (await http.get("/openapi.json")).json()
     assert served == json.loads(json.dumps(describe(endpoints())))
     described = {(method.upper(), path) for path, methods in served["paths"].items() for method in methods}

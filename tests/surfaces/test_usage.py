@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import httpx
+import httpx2
 import pytest
 
 from tallystick.domain.resources import resource_id
@@ -36,7 +36,7 @@ LISTS = [
 ]
 
 
-def exact(response: httpx.Response) -> Any:
+def exact(response: httpx2.Response) -> Any:
     """The answer with numbers as they were written."""
     assert response.status_code == 200, response.text
     return json.loads(response.content, parse_float=Decimal)
