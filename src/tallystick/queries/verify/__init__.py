@@ -1,23 +1,28 @@
 """`tally verify`: re-derives everything that is stored twice, and tells each difference (row E2).
 
 Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions and the
-counters of tiered prices beside them. It only reads. Each workspace is looked at in one snapshot of its own, one after
-the other, so ingest goes on meanwhile; memory does not grow with what is checked.
+counters of tiered prices beside them. It only reads. Each workspace is looked at in one snapshot, which it shares with
+others when they are small; no check compares two workspaces. Ingest goes on meanwhile; memory does not grow with what
+is checked.
 """
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 from uuid import UUID
 
 from tallystick.domain.differences import Difference
 from tallystick.domain.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries.verify import charges, ledger, prices, totals
-from tallystick.queries.verify.checking import Check, Checked
+from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
 __all__ = ["Checked", "verify"]
+
+_GROUP_MOST: Final = 100
+_GROUP_EVENTS: Final = 1_000_000
 
 
 def _nothing() -> None:
@@ -41,29 +46,44 @@ async def verify(
     checked = Checked() if checked is None else checked
     async with database.read() as conn:
         book = await prices.check(conn, checked, tell)
-        wanted = await prices.workspaces(conn)
-    if workspace_id is not None:
-        if workspace_id not in wanted:
-            raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
-        wanted = [workspace_id]
-    for one in wanted:
-        await _verify_workspace(database, Check(one, checked, tell, progress), Rerating(book), hours_since)
-        checked.workspaces += 1
+        wanted = await prices.workspaces(conn, workspace_id)
+    if workspace_id is not None and not wanted:
+        raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
+    rerating = Rerating(book)
+    for group in _groups(wanted):
+        checks = {one: Check(one, checked, tell, progress) for one in group}
+        await _verify_group(database, checks, rerating, hours_since)
+        checked.workspaces += len(group)
         progress()
     return checked
 
 
-async def _verify_workspace(database: Database, check: Check, rerating: Rerating, hours_since: dt.datetime) -> None:
-    """One workspace in one snapshot, which two connections share: sums are the server's work, rating is ours."""
-    async with database.read(check.workspace_id) as first:
+def _groups(workspaces: Iterable[tuple[UUID, int]]) -> Iterator[list[UUID]]:
+    """Workspaces of one snapshot: few enough, and with few enough events, that it never lasts long."""
+    group: list[UUID] = []
+    size = 0
+    for workspace_id, events in workspaces:
+        if group and (len(group) == _GROUP_MOST or size + events > _GROUP_EVENTS):
+            yield group
+            group, size = [], 0
+        group.append(workspace_id)
+        size += events
+    if group:
+        yield group
+
+
+async def _verify_group(database: Database, group: Group, rerating: Rerating, hours_since: dt.datetime) -> None:
+    """Workspaces in one snapshot, which two connections share: sums are the server's work, rating is ours."""
+    async with database.read() as first:
         snapshot = await export_snapshot(first)
-        async with database.read(check.workspace_id, snapshot=snapshot) as second:
+        async with database.read(snapshot=snapshot) as second:
 
             async def sums() -> None:
-                await totals.check(second, check, hours_since)
-                await ledger.check(second, check)
+                await totals.check(second, group, hours_since)
+                for check in group.values():
+                    await ledger.check(second, check)
 
-            tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, check, rerating))]
+            tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, group, rerating))]
             try:
                 await asyncio.gather(*tasks)
             finally:

@@ -25,7 +25,7 @@ from tallystick.domain.rederiving import (
     reversed_figures,
 )
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify.checking import Check
+from tallystick.queries.verify.checking import Check, Group, given_for
 from tallystick.store import subscriptions
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
@@ -41,17 +41,25 @@ _COMMIT_BITS: Final = 20
 _FIRST_MEASURE: Final = 11
 
 
-async def check(conn: Connection, check: Check, rerating: Rerating) -> None:
-    """Every key, event, charge, correction and tier counter of one workspace."""
-    charges = _Charges(check, rerating, await _calendar(conn, check.workspace_id))
-    await charges.check_events(conn)
-    await charges.check_corrections(conn)
-    await charges.check_keys(conn)
-    await charges.check_counters(conn)
-
-
-async def _calendar(conn: Connection, workspace_id: UUID) -> subscriptions.Calendar | None:
-    return (await subscriptions.calendars(conn, [workspace_id])).get(workspace_id)
+async def check(conn: Connection, group: Group, rerating: Rerating) -> None:
+    """Every key, event, charge, correction and tier counter of a group of workspaces."""
+    calendars = await subscriptions.calendars(conn, group.keys())
+    charges = {one.bytes: _Charges(group[one], rerating, calendars.get(one)) for one in group}
+    async with conn.cursor("verify_events", row_factory=tuple_row) as cursor:
+        _take_raw(cursor)
+        # Every row is wanted, so the plan that is fastest to its end, not to its first rows.
+        await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
+        await cursor.execute(SQL["events"], given_for(group), binary=True)
+        async for rows in _chunks(cursor):
+            for row in rows:
+                charges[row[-1]].check_event(row)
+            one = next(iter(group.values()))
+            one.checked.events += len(rows)
+            one.progress()
+    for each in charges.values():
+        await each.check_corrections(conn)
+        await each.check_keys(conn)
+        await each.check_counters(conn)
 
 
 class _Charges:
@@ -64,20 +72,8 @@ class _Charges:
         self._tiling = Tiling()
         self._keyed = 0
 
-    async def check_events(self, conn: Connection) -> None:
-        """Every event but reversals, against its key and its price."""
-        async with conn.cursor("verify_events", row_factory=tuple_row) as cursor:
-            _take_raw(cursor)
-            # Every row is wanted, so the plan that is fastest to its end, not to its first rows.
-            await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
-            await cursor.execute(SQL["events"], self._check.given, binary=True)
-            async for rows in _chunks(cursor):
-                self._check.checked.events += len(rows)
-                for row in rows:
-                    self._check_event(row)
-                self._check.progress()
-
-    def _check_event(self, row: TupleRow) -> None:
+    def check_event(self, row: TupleRow) -> None:
+        """An event that is no reversal, against its key and its price."""
         type_, subject, data, hash_, keyed, own = row[3:9]
         if not keyed:
             self._found("eventUnkeyed", row, _stored(row, "credits"))

@@ -4,12 +4,12 @@
 SELECT e.id, e.source, e.source_id, e.type, e.subject, e.data, k.hash,
     k.event_id = e.id AND k.used_at = e.used_at AS keyed, e.adjusts IS NULL AS own,
     e.used_at, e.meter, e.quantity, e.tokens_in, e.tokens_out, e.credits, e.tool_runs, e.provider_cost, e.state,
-    e.price_version_id, e.counter_before, e.time = e.used_at AS dated
+    e.price_version_id, e.counter_before, e.time = e.used_at AS dated, e.workspace_id
 FROM usage_event AS e
 LEFT JOIN event_key AS k
-    ON k.workspace_id = e.workspace_id AND k.workspace_id = %(workspace_id)s::uuid AND k.source = e.source
+    ON k.workspace_id = e.workspace_id AND k.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND k.source = e.source
     AND k.id = e.source_id
-WHERE e.workspace_id = %(workspace_id)s::uuid AND e.reverses IS NULL
+WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND e.reverses IS NULL
 
 -- name: corrections
 -- Reversals and late prices, each with the row that it names (o), its key, and whether another does the same.

@@ -39,3 +39,12 @@ class Check:
     def found(self, code: str, ids: Mapping[str, object], figures: tuple[Figure, ...]) -> None:
         """Tell one difference of this workspace."""
         self.tell(Difference(code, self.workspace_id, ids, figures))
+
+
+Group = Mapping[UUID, Check]
+"""Workspaces that are looked at in one snapshot, by id: their rows lie mixed in the same pages, which are read once."""
+
+
+def given_for(group: Group) -> dict[str, object]:
+    """What a query over the whole group is given."""
+    return {"workspace_ids": sorted(group)}

@@ -31,6 +31,7 @@ async def check(conn: Connection, checked: Checked, tell: Callable[[Difference],
     return PriceBook(versions)
 
 
-async def workspaces(conn: Connection) -> list[UUID]:
-    """Every workspace, in the order of their ids."""
-    return [row["id"] for row in await (await conn.execute(SQL["workspaces"])).fetchall()]
+async def workspaces(conn: Connection, workspace_id: UUID | None) -> list[tuple[UUID, int]]:
+    """Every workspace, or one if it is there, in the order of their ids; about how many events each has."""
+    rows = await (await conn.execute(SQL["workspaces"], {"workspace_id": workspace_id})).fetchall()
+    return [(row["id"], row["events"]) for row in rows]

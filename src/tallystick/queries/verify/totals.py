@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tallystick.domain.differences import figure, figures
 from tallystick.domain.rollups import MEASURES, Dimensions, HourDimensions, bucket_of
-from tallystick.queries.verify.checking import Check
+from tallystick.queries.verify.checking import Check, Group, given_for
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
@@ -15,21 +15,22 @@ _HOUR_MEASURES: Final = ("events", "quantity", "credits", "tool_runs")
 _UNITS: Final = ("credits", "tool_runs")
 
 
-async def check(conn: Connection, check: Check, hours_since: dt.datetime) -> None:
-    """Everything of one workspace that is a sum of charges; hours only from `hours_since` on, where they are kept."""
+async def check(conn: Connection, group: Group, hours_since: dt.datetime) -> None:
+    """Everything of a group of workspaces that is a sum of charges; hours only from `hours_since` on, as kept."""
     # A group for each bucket is small, but the planner can't know: without room by its guess it would sort.
     await conn.execute("SET LOCAL work_mem = '256MB'")
     async with conn.cursor("verify_totals") as cursor:
         await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
-        await cursor.execute(SQL["totals"], {**check.given, "hours_since": _whole_hour(hours_since)})
+        await cursor.execute(SQL["totals"], {**given_for(group), "hours_since": _whole_hour(hours_since)})
         async for row in cursor:
+            check = group[row["workspace_id"]]
             if row["is_day"]:
                 await _total_differs(conn, check, row, "day", Dimensions)
             elif row["is_hour"]:
                 await _total_differs(conn, check, row, "hour", HourDimensions)
             else:
                 await _transaction_differs(conn, check, row)
-    await _check_buckets(conn, check)
+    await _check_buckets(conn, group)
 
 
 def _whole_hour(instant: dt.datetime) -> dt.datetime:
@@ -66,11 +67,12 @@ async def _transaction_differs(conn: Connection, check: Check, row: Row) -> None
             check.found("transactionDiffersFromEvents", ids, (figure("amount", there + row[unit], there),))
 
 
-async def _check_buckets(conn: Connection, check: Check) -> None:
+async def _check_buckets(conn: Connection, group: Group) -> None:
     for query, shape in (("day_buckets", Dimensions), ("hour_buckets", HourDimensions)):
         async with conn.cursor(f"verify_{query}") as cursor:
-            await cursor.execute(SQL[query], check.given)
+            await cursor.execute(SQL[query], given_for(group))
             async for row in cursor:
+                check = group[row["workspace_id"]]
                 check.checked.buckets += 1
                 dimensions = shape(*(row[name] for name in shape._fields))
                 expected = bucket_of(dimensions)

@@ -1,15 +1,15 @@
 -- name: totals
 -- One pass over the events for everything that is a sum of them: days, hours and ledger transactions. What is stored
 -- counts negative, so that a group which is as it should be comes to nothing and only the others are answered.
--- In `at`, hours before the kept ones are null, and so is whatever a row does not take part in.
-SELECT grouping(m.day) = 0 AS is_day, grouping(m.hour) = 0 AS is_hour, m.day, m.hour, m.transaction_id, m.covered,
+-- Hours before the kept ones are null, and so is whatever a row does not take part in.
+SELECT m.workspace_id, grouping(m.day) = 0 AS is_day, grouping(m.hour) = 0 AS is_hour, m.day, m.hour, m.transaction_id, m.covered,
     m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
     m.tool_id, m.table_id, m.language_model, m.integration, sum(m.events)::bigint AS events,
     sum(m.quantity) AS quantity, sum(m.tokens_in)::bigint AS tokens_in, sum(m.tokens_out)::bigint AS tokens_out,
     sum(m.credits)::bigint AS credits, sum(m.tool_runs)::bigint AS tool_runs,
     sum(m.provider_cost)::bigint AS provider_cost, sum(m.unpriced)::bigint AS unpriced
 FROM (
-    SELECT (e.used_at AT TIME ZONE 'UTC')::date AS day,
+    SELECT e.workspace_id, (e.used_at AT TIME ZONE 'UTC')::date AS day,
         CASE WHEN e.used_at >= %(hours_since)s::timestamptz THEN date_trunc('hour', e.used_at, 'UTC') END AS hour,
         e.transaction_id, e.covered_by IS NOT NULL AS covered, e.meter AS type, e.category, e.slug, e.status,
         e.project_id, e.user_id, e.workflow_id, e.agent_id, e.connector_id, e.tool_id, e.table_id, e.language_model,
@@ -22,33 +22,33 @@ FROM (
             ELSE -1
         END AS unpriced
     FROM usage_event AS e
-    WHERE e.workspace_id = %(workspace_id)s::uuid
+    WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
     UNION ALL
-    SELECT d.day, NULL, NULL, NULL, d.type, d.category, d.slug, d.status, d.project_id, d.user_id, d.workflow_id,
+    SELECT d.workspace_id, d.day, NULL, NULL, NULL, d.type, d.category, d.slug, d.status, d.project_id, d.user_id, d.workflow_id,
         d.agent_id, d.connector_id, d.tool_id, d.table_id, d.language_model, d.integration, -d.events, -d.quantity,
         -d.tokens_in, -d.tokens_out, -d.credits, -d.tool_runs, -d.provider_cost, -d.unpriced
     FROM rollup_daily AS d
-    WHERE d.workspace_id = %(workspace_id)s::uuid
+    WHERE d.workspace_id = ANY(%(workspace_ids)s::uuid[])
     UNION ALL
-    SELECT NULL, h.hour, NULL, NULL, NULL, h.category, h.slug, NULL, NULL, NULL, h.workflow_id, h.agent_id, NULL, NULL,
+    SELECT h.workspace_id, NULL, h.hour, NULL, NULL, NULL, h.category, h.slug, NULL, NULL, NULL, h.workflow_id, h.agent_id, NULL, NULL,
         NULL, NULL, NULL, -h.events, -h.quantity, 0, 0, -h.credits, -h.tool_runs, 0, 0
     FROM rollup_hourly AS h
-    WHERE h.workspace_id = %(workspace_id)s::uuid AND h.hour >= %(hours_since)s::timestamptz
+    WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND h.hour >= %(hours_since)s::timestamptz
     UNION ALL
-    SELECT NULL, NULL, t.id, t.key LIKE 'history:%%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    SELECT n.workspace_id, NULL, NULL, t.id, t.key LIKE 'history:%%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         NULL, NULL, 0, 0, 0, 0, CASE WHEN n.unit = 'credits' THEN -n.amount ELSE 0 END,
         CASE WHEN n.unit = 'tool_runs' THEN -n.amount ELSE 0 END, 0, 0
     FROM ledger_entry AS n
     JOIN ledger_transaction AS t
-        ON t.workspace_id = n.workspace_id AND t.workspace_id = %(workspace_id)s::uuid AND t.unit = n.unit
+        ON t.workspace_id = n.workspace_id AND t.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND t.unit = n.unit
         AND t.seq = n.seq
-    WHERE n.workspace_id = %(workspace_id)s::uuid AND n.account = 'usage'
+    WHERE n.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND n.account = 'usage'
 ) AS m
 GROUP BY GROUPING SETS (
-    (m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
+    (m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
         m.tool_id, m.table_id, m.language_model, m.integration),
-    (m.hour, m.category, m.slug, m.workflow_id, m.agent_id),
-    (m.transaction_id, m.covered)
+    (m.workspace_id, m.hour, m.category, m.slug, m.workflow_id, m.agent_id),
+    (m.workspace_id, m.transaction_id, m.covered)
 )
 HAVING (grouping(m.day) = 0 AND m.day IS NOT NULL AND (
         sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.tokens_in) <> 0 OR sum(m.tokens_out) <> 0
@@ -97,12 +97,12 @@ GROUP BY n.unit, n.seq
 
 -- name: day_buckets
 -- Each key of a total with its dimensions, once.
-SELECT DISTINCT bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id,
+SELECT DISTINCT workspace_id, bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id,
     table_id, language_model, integration
 FROM rollup_daily
-WHERE workspace_id = %(workspace_id)s::uuid
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[])
 
 -- name: hour_buckets
-SELECT DISTINCT bucket, category, slug, workflow_id, agent_id
+SELECT DISTINCT workspace_id, bucket, category, slug, workflow_id, agent_id
 FROM rollup_hourly
-WHERE workspace_id = %(workspace_id)s::uuid
+WHERE workspace_id = ANY(%(workspace_ids)s::uuid[])
