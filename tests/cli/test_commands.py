@@ -70,6 +70,19 @@ def test_a_table_is_for_people_and_keeps_the_digits_too(tally: Shell) -> None:
         assert tally(*command.split(), "--format", "table").status == 0, command
 
 
+def test_a_table_shows_groups_by_their_names_and_json_by_their_uuids(tally: Shell) -> None:
+    row = '{"time": "2024-05-02T08:00:00Z", "type": "tool.call", "agent": "support", "integration": "crm"}\n'
+    (tally.folder / "one.jsonl").write_text(row)
+    tally("events", "import", "one.jsonl")
+    command = ("billing", "usage", "get-metrics", "--from=2024-05-02", "--to=2024-05-02", "--group-by=agent_uuid")
+    drawn = tally(*command, "--format", "table").stdout
+    assert ["2024-05-02", "integration.crm.action.unknown", "support", "0"] in [
+        line.split() for line in drawn.splitlines()
+    ]
+    [agent] = tally("ai", "agent", "list").answer["agents"]
+    assert tally(*command).answer["metrics"][0]["items"][0]["groupBy"] == agent["uuid"]
+
+
 def test_subscription_and_whoami_answer_as_documented(tally: Shell, shop: Shop) -> None:
     subscription = tally("billing", "subscription", "get").answer["subscription"]
     assert (subscription["planKey"], subscription["subscriptionAvailableCreditsCount"]) == ("free", 75)

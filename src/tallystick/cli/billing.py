@@ -9,6 +9,8 @@ from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tallystick.client.replies import Call
 
 billing_app = new_app("Usage metrics and the subscription of a workspace.")
@@ -27,7 +29,20 @@ def _usage_rows(answer: Any) -> list[list[object]]:
     return [*rows, ["total", "", "", answer["totalUsage"]]]
 
 
-@client_command(usage_app, "get-metrics", table=Table(("day", "slug", "group", "count"), _usage_rows))
+def _names_of_groups(given: "Mapping[str, Any]") -> "list[Call[Any]]":
+    """The lists that name what the answer is grouped by."""
+    from tallystick.client import calls
+
+    lists = {
+        "workflow_uuid": (calls.plays, calls.tools),
+        "connector_uuid": (calls.connectors,),
+        "model_uuid": (calls.models,),
+        "agent_uuid": (calls.agents,),
+    }
+    return [call() for call in lists.get(given.get("group_by") or "", ())]
+
+
+@client_command(usage_app, "get-metrics", table=Table(("day", "slug", "group", "count"), _usage_rows, _names_of_groups))
 def get_metrics(
     from_: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First UTC day.")],
     to: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last UTC day, counted too.")],
@@ -35,7 +50,8 @@ def get_metrics(
         str | None,
         typer.Option(
             "--group-by",
-            help="workflow_uuid, connector_uuid, model_uuid, integration_slug or agent_uuid.",
+            help="workflow_uuid, connector_uuid, model_uuid, integration_slug, agent_uuid, user_uuid, "
+            "language_model or category.",
         ),
     ] = None,
     workflow_uuid: Annotated[str | None, typer.Option("--workflow-uuid", help="Only this play or tool.")] = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from tallystick.cli.output import Format, Table, print_answer
+from tallystick.cli.output import Format, Table, names_in, print_answer
 
 if TYPE_CHECKING:
     from tallystick.client import Client
@@ -46,7 +46,11 @@ def client_command(
             call = make(**{key: value for key, value in given.items() if key in own})
             with connect(**options, as_operator=as_operator) as client:
                 answer = client.send_raw(call)
-            print_answer(answer, form, table)
+                names: dict[object, str] = {}
+                if form is Format.table and table is not None:
+                    for lookup in table.lookups(given):
+                        names |= names_in(client.send_raw(lookup))
+            print_answer(answer, form, table, names)
 
         shared = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

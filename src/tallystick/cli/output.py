@@ -2,10 +2,14 @@
 
 import enum
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tallystick.client.replies import Call
 
 
 class Format(enum.StrEnum):
@@ -17,10 +21,14 @@ class Format(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns by heading, and how the decoded answer becomes rows; numbers arrive as they were written."""
+    """Columns by heading, and how the decoded answer becomes rows; numbers arrive as they were written.
+
+    `lookups` are the calls whose lists say what the uuids in it are called, from the command's options.
+    """
 
     columns: Sequence[str]
     rows: Callable[[Any], Sequence[Sequence[object]]]
+    lookups: Callable[[Mapping[str, Any]], "Sequence[Call[Any]]"] = lambda _: ()
 
 
 def listed(key: str, *names: str) -> Table:
@@ -40,17 +48,27 @@ def print_json(raw: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_answer(raw: bytes, form: Format, table: Table | None = None) -> None:
-    """The answer of a command."""
+def print_answer(
+    raw: bytes, form: Format, table: Table | None = None, names: Mapping[object, str] = MappingProxyType({})
+) -> None:
+    """The answer of a command; in a table a uuid that has a name is shown by it."""
     if form is Format.json:
         print_json(raw)
         return
     import msgspec
 
-    draw(msgspec.json.Decoder(float_hook=Decimal).decode(raw), table)
+    draw(msgspec.json.Decoder(float_hook=Decimal).decode(raw), table, names)
 
 
-def draw(answer: Any, table: Table | None) -> None:
+def names_in(raw: bytes) -> dict[object, str]:
+    """What each resource of a list is called, by uuid."""
+    import msgspec
+
+    lists = [value for value in msgspec.json.decode(raw).values() if isinstance(value, list)]
+    return {row["uuid"]: row["name"] for rows in lists for row in rows if row.get("name")}
+
+
+def draw(answer: Any, table: Table | None, names: Mapping[object, str] = MappingProxyType({})) -> None:
     """A table of the answer: as the command says, else of its one list, else of its fields."""
     from rich import box
     from rich.console import Console
@@ -59,7 +77,7 @@ def draw(answer: Any, table: Table | None) -> None:
     shown = table or _guess(answer)
     drawn = RichTable(*shown.columns, box=box.SIMPLE_HEAD)
     for row in shown.rows(answer):
-        drawn.add_row(*(cell(value) for value in row))
+        drawn.add_row(*(names[value] if isinstance(value, str) and value in names else cell(value) for value in row))
     console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = 500  # nobody's window: a pipe gets every column whole
