@@ -22,7 +22,7 @@ from tallystick.store.database import Database, export_snapshot
 __all__ = ["Checked", "verify"]
 
 _GROUP_MOST: Final = 100
-_GROUP_EVENTS: Final = 1_000_000
+_GROUP_EVENTS: Final = 250_000
 
 
 def _nothing() -> None:

@@ -1,6 +1,7 @@
 """From charges to sums of them: ledger transactions, days and hours, and the keys under which totals stand."""
 
 import datetime as dt
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from tallystick.domain.differences import figure, figures
@@ -17,20 +18,24 @@ _UNITS: Final = ("credits", "tool_runs")
 
 async def check(conn: Connection, group: Group, hours_since: dt.datetime) -> None:
     """Everything of a group of workspaces that is a sum of charges; hours only from `hours_since` on, as kept."""
-    # A group for each bucket is small, but the planner can't know: without room by its guess it would sort.
-    await conn.execute("SET LOCAL work_mem = '256MB'")
-    async with conn.cursor("verify_totals") as cursor:
-        await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
-        await cursor.execute(SQL["totals"], {**given_for(group), "hours_since": _whole_hour(hours_since)})
-        async for row in cursor:
-            check = group[row["workspace_id"]]
-            if row["is_day"]:
-                await _total_differs(conn, check, row, "day", Dimensions)
-            elif row["is_hour"]:
-                await _total_differs(conn, check, row, "hour", HourDimensions)
-            else:
-                await _transaction_differs(conn, check, row)
+    # A row for each bucket is small, but the planner can't know: without room by its guess it would sort.
+    await conn.execute("SET LOCAL work_mem = '128MB'")
+    await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
+    given = {**given_for(group), "hours_since": _whole_hour(hours_since)}
+    async for row in _rows(conn, "days", given):
+        await _total_differs(conn, group[row["workspace_id"]], row, "day", Dimensions)
+    async for row in _rows(conn, "hours", given):
+        await _total_differs(conn, group[row["workspace_id"]], row, "hour", HourDimensions)
+    async for row in _rows(conn, "bookings", given):
+        await _transaction_differs(conn, group[row["workspace_id"]], row)
     await _check_buckets(conn, group)
+
+
+async def _rows(conn: Connection, query: str, given: Mapping[str, object]) -> AsyncIterator[Row]:
+    async with conn.cursor(f"verify_{query}") as cursor:
+        await cursor.execute(SQL[query], given)
+        async for row in cursor:
+            yield row
 
 
 def _whole_hour(instant: dt.datetime) -> dt.datetime:
@@ -69,13 +74,11 @@ async def _transaction_differs(conn: Connection, check: Check, row: Row) -> None
 
 async def _check_buckets(conn: Connection, group: Group) -> None:
     for query, shape in (("day_buckets", Dimensions), ("hour_buckets", HourDimensions)):
-        async with conn.cursor(f"verify_{query}") as cursor:
-            await cursor.execute(SQL[query], given_for(group))
-            async for row in cursor:
-                check = group[row["workspace_id"]]
-                check.checked.buckets += 1
-                dimensions = shape(*(row[name] for name in shape._fields))
-                expected = bucket_of(dimensions)
-                if expected != row["bucket"]:
-                    ids = {name: value for name, value in dimensions._asdict().items() if value is not None}
-                    check.found("bucketDiffers", ids, (figure("bucket", expected, row["bucket"]),))
+        async for row in _rows(conn, query, given_for(group)):
+            check = group[row["workspace_id"]]
+            check.checked.buckets += 1
+            dimensions = shape(*(row[name] for name in shape._fields))
+            expected = bucket_of(dimensions)
+            if expected != row["bucket"]:
+                ids = {name: value for name, value in dimensions._asdict().items() if value is not None}
+                check.found("bucketDiffers", ids, (figure("bucket", expected, row["bucket"]),))

@@ -1,65 +1,75 @@
--- name: totals
--- One pass over the events for everything that is a sum of them: days, hours and ledger transactions. What is stored
--- counts negative, so that a group which is as it should be comes to nothing and only the others are answered.
--- Hours before the kept ones are null, and so is whatever a row does not take part in.
-SELECT m.workspace_id, grouping(m.day) = 0 AS is_day, grouping(m.hour) = 0 AS is_hour, m.day, m.hour, m.transaction_id, m.covered,
-    m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
-    m.tool_id, m.table_id, m.language_model, m.integration, sum(m.events)::bigint AS events,
+-- What is stored counts negative, so that a group which is as it should be comes to nothing and only the others are
+-- answered, by how much the events exceed it.
+
+-- name: days
+SELECT m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id,
+    m.connector_id, m.tool_id, m.table_id, m.language_model, m.integration, sum(m.events)::bigint AS events,
     sum(m.quantity) AS quantity, sum(m.tokens_in)::bigint AS tokens_in, sum(m.tokens_out)::bigint AS tokens_out,
     sum(m.credits)::bigint AS credits, sum(m.tool_runs)::bigint AS tool_runs,
     sum(m.provider_cost)::bigint AS provider_cost, sum(m.unpriced)::bigint AS unpriced
 FROM (
-    SELECT e.workspace_id, (e.used_at AT TIME ZONE 'UTC')::date AS day,
-        CASE WHEN e.used_at >= %(hours_since)s::timestamptz THEN date_trunc('hour', e.used_at, 'UTC') END AS hour,
-        e.transaction_id, e.covered_by IS NOT NULL AS covered, e.meter AS type, e.category, e.slug, e.status,
+    SELECT e.workspace_id, (e.used_at AT TIME ZONE 'UTC')::date AS day, e.meter AS type, e.category, e.slug, e.status,
         e.project_id, e.user_id, e.workflow_id, e.agent_id, e.connector_id, e.tool_id, e.table_id, e.language_model,
-        e.integration, CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END AS events,
+        e.integration,
+        CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END::bigint AS events,
         CASE WHEN e.adjusts IS NULL THEN e.quantity ELSE 0 END AS quantity, e.tokens_in, e.tokens_out, e.credits,
         e.tool_runs, coalesce(e.provider_cost, 0) AS provider_cost,
         CASE
             WHEN e.adjusts IS NULL AND e.state <> 'unpriced' THEN 0
             WHEN (e.adjusts IS NULL) = (e.reverses IS NULL) THEN 1
             ELSE -1
-        END AS unpriced
+        END::bigint AS unpriced
     FROM usage_event AS e
     WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
     UNION ALL
-    SELECT d.workspace_id, d.day, NULL, NULL, NULL, d.type, d.category, d.slug, d.status, d.project_id, d.user_id, d.workflow_id,
+    SELECT d.workspace_id, d.day, d.type, d.category, d.slug, d.status, d.project_id, d.user_id, d.workflow_id,
         d.agent_id, d.connector_id, d.tool_id, d.table_id, d.language_model, d.integration, -d.events, -d.quantity,
         -d.tokens_in, -d.tokens_out, -d.credits, -d.tool_runs, -d.provider_cost, -d.unpriced
     FROM rollup_daily AS d
     WHERE d.workspace_id = ANY(%(workspace_ids)s::uuid[])
+) AS m
+GROUP BY m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id,
+    m.agent_id, m.connector_id, m.tool_id, m.table_id, m.language_model, m.integration
+HAVING sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.tokens_in) <> 0 OR sum(m.tokens_out) <> 0
+    OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0 OR sum(m.provider_cost) <> 0 OR sum(m.unpriced) <> 0
+
+-- name: hours
+SELECT m.workspace_id, m.hour, m.category, m.slug, m.workflow_id, m.agent_id, sum(m.events)::bigint AS events,
+    sum(m.quantity) AS quantity, sum(m.credits)::bigint AS credits, sum(m.tool_runs)::bigint AS tool_runs
+FROM (
+    SELECT e.workspace_id, date_trunc('hour', e.used_at, 'UTC') AS hour, e.category, e.slug, e.workflow_id, e.agent_id,
+        CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END::bigint AS events,
+        CASE WHEN e.adjusts IS NULL THEN e.quantity ELSE 0 END AS quantity, e.credits, e.tool_runs
+    FROM usage_event AS e
+    WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND e.used_at >= %(hours_since)s::timestamptz
     UNION ALL
-    SELECT h.workspace_id, NULL, h.hour, NULL, NULL, NULL, h.category, h.slug, NULL, NULL, NULL, h.workflow_id, h.agent_id, NULL, NULL,
-        NULL, NULL, NULL, -h.events, -h.quantity, 0, 0, -h.credits, -h.tool_runs, 0, 0
+    SELECT h.workspace_id, h.hour, h.category, h.slug, h.workflow_id, h.agent_id, -h.events, -h.quantity, -h.credits,
+        -h.tool_runs
     FROM rollup_hourly AS h
     WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND h.hour >= %(hours_since)s::timestamptz
+) AS m
+GROUP BY m.workspace_id, m.hour, m.category, m.slug, m.workflow_id, m.agent_id
+HAVING sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
+
+-- name: bookings
+-- By transaction, covered usage apart: it has a ledger transaction of its own under the same id.
+SELECT m.workspace_id, m.transaction_id, m.covered, sum(m.credits)::bigint AS credits,
+    sum(m.tool_runs)::bigint AS tool_runs
+FROM (
+    SELECT e.workspace_id, e.transaction_id, e.covered_by IS NOT NULL AS covered, e.credits, e.tool_runs
+    FROM usage_event AS e
+    WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
     UNION ALL
-    SELECT n.workspace_id, NULL, NULL, t.id, t.key LIKE 'history:%%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        NULL, NULL, 0, 0, 0, 0, CASE WHEN n.unit = 'credits' THEN -n.amount ELSE 0 END,
-        CASE WHEN n.unit = 'tool_runs' THEN -n.amount ELSE 0 END, 0, 0
+    SELECT n.workspace_id, t.id, t.key LIKE 'history:%%', CASE WHEN n.unit = 'credits' THEN -n.amount ELSE 0 END,
+        CASE WHEN n.unit = 'tool_runs' THEN -n.amount ELSE 0 END
     FROM ledger_entry AS n
     JOIN ledger_transaction AS t
         ON t.workspace_id = n.workspace_id AND t.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND t.unit = n.unit
         AND t.seq = n.seq
     WHERE n.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND n.account = 'usage'
 ) AS m
-GROUP BY GROUPING SETS (
-    (m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_id, m.user_id, m.workflow_id, m.agent_id, m.connector_id,
-        m.tool_id, m.table_id, m.language_model, m.integration),
-    (m.workspace_id, m.hour, m.category, m.slug, m.workflow_id, m.agent_id),
-    (m.workspace_id, m.transaction_id, m.covered)
-)
-HAVING (grouping(m.day) = 0 AND m.day IS NOT NULL AND (
-        sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.tokens_in) <> 0 OR sum(m.tokens_out) <> 0
-        OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0 OR sum(m.provider_cost) <> 0 OR sum(m.unpriced) <> 0
-    ))
-    OR (grouping(m.hour) = 0 AND m.hour IS NOT NULL AND (
-        sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
-    ))
-    OR (grouping(m.transaction_id) = 0 AND m.transaction_id IS NOT NULL AND (
-        sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
-    ))
+GROUP BY m.workspace_id, m.transaction_id, m.covered
+HAVING sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
 
 -- name: stored_day
 -- By dimensions and not by key, since the key may be what is wrong.
