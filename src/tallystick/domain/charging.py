@@ -83,16 +83,17 @@ def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -
     kind = attribution.meter.type
     facts = event.facts
     counters = None
+    tokens_in = tokens_out = 0
     quantity: int | Decimal
     if kind == LLM_TOKENS:
         counters = counters_of(event.type, facts)
-        quantity = counters.tokens_in + counters.tokens_out
+        tokens_in, tokens_out = counters.tokens_in, counters.tokens_out
+        quantity = tokens_in + tokens_out
     else:
         quantity = quantity_of(facts)
     use = use_of(attribution, event.time, quantity, facts.cost, counters)
-    charge = Charge(event, attribution, quantity, event.time, provider_cost=provider_cost(prices, use))
-    if counters is not None:
-        charge.tokens_in, charge.tokens_out = counters.tokens_in, counters.tokens_out
+    cost = provider_cost(prices, use)
+    charge = Charge(event, attribution, quantity, event.time, tokens_in, tokens_out, provider_cost=cost)
     if kind == TOOL_CALL:
         charge.tool_runs = parse_credits(quantity, field="quantity")
     if kind == DIRECT_CHARGE:

@@ -1,18 +1,19 @@
 """The totals of one commit: charges summed into the buckets of days and hours, ready to be added to the stored ones."""
 
 import datetime as dt
-from collections.abc import Sequence
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
-from tallystick.domain.rollups import MEASURES, Sums, add
+from tallystick.domain.rollups import MEASURES, Measures, Sums, add
 
-_Key = tuple[int, dt.date, int]
-"""Workspace, day or hour, and bucket; the UUIDs as integers, which hash several times as fast."""
+_Key = tuple[int, int, int]
+"""Workspace, day or hour, and bucket, all as integers, which hash several times as fast as what they stand for."""
+
+_HOURS = 24
+_MIDNIGHT = dt.time(tzinfo=dt.UTC)
 
 
 class Totals:
@@ -23,45 +24,51 @@ class Totals:
 
     def __init__(self, hours_since: dt.datetime) -> None:
         self._hours_since = hours_since
-        # First by attribution, which compares by identity; two attributions may still share a bucket.
-        self._days: dict[tuple[Attribution, dt.date], Sums] = {}
-        self._hours: dict[tuple[Attribution, dt.date], Sums] = {}
+        # By attribution, which compares by identity, and the number of the day or hour; two may still share a bucket.
+        self._days: dict[tuple[Attribution, int], Sums] = {}
+        self._hours: dict[tuple[Attribution, int], Sums] = {}
 
     def add(self, charge: Charge) -> None:
         """Count one charge on the day and in the hour of its use."""
         used_at = charge.used_at
+        day = used_at.toordinal()
         if used_at >= self._hours_since:
-            _count(
-                self._hours, (charge.attribution, used_at.replace(minute=0, second=0, microsecond=0)), charge.measures
-            )
+            _count(self._hours, (charge.attribution, day * _HOURS + used_at.hour), charge.measures)
         else:
-            _count(self._days, (charge.attribution, used_at.date()), charge.measures)
+            _count(self._days, (charge.attribution, day), charge.measures)
 
     def day_rows(self) -> list[tuple[Any, ...]]:
         """Rows of `rollup_daily`, one a bucket and day."""
-        merged: dict[_Key, tuple[Attribution, dt.date, Sums]] = {}
+        merged: dict[_Key, tuple[Attribution, int, Sums]] = {}
         for (attribution, day), sums in self._days.items():
             _merge(merged, attribution, attribution.bucket, day, sums)
         for (attribution, hour), sums in self._hours.items():
-            # An hour is a datetime, which is a date too.
-            _merge(merged, attribution, attribution.bucket, dt.date(hour.year, hour.month, hour.day), sums)
-        return [(a.workspace_id, day, a.bucket, *a.dimensions, *sums) for a, day, sums in merged.values()]
+            _merge(merged, attribution, attribution.bucket, hour // _HOURS, sums)
+        return [
+            (a.workspace_id, dt.date.fromordinal(day), a.bucket, *a.dimensions, *sums)
+            for a, day, sums in merged.values()
+        ]
 
     def hour_rows(self) -> list[tuple[Any, ...]]:
         """Rows of `rollup_hourly`, one a bucket and hour."""
-        merged: dict[_Key, tuple[Attribution, dt.date, Sums]] = {}
+        merged: dict[_Key, tuple[Attribution, int, Sums]] = {}
         for (attribution, hour), sums in self._hours.items():
             _merge(merged, attribution, attribution.hour_bucket, hour, sums)
         return [
-            (a.workspace_id, hour, a.hour_bucket, *a.hour_dimensions, *_hourly(sums))
-            for a, hour, sums in merged.values()
+            (a.workspace_id, _hour(number), a.hour_bucket, *a.hour_dimensions, *_hourly(sums))
+            for a, number, sums in merged.values()
         ]
+
+
+def _hour(number: int) -> dt.datetime:
+    day, hour = divmod(number, _HOURS)
+    return dt.datetime.combine(dt.date.fromordinal(day), _MIDNIGHT).replace(hour=hour)
 
 
 _hourly = itemgetter(*(MEASURES.index(name) for name in ("events", "quantity", "credits", "tool_runs")))
 
 
-def _count(totals: dict[Any, Sums], key: tuple[Attribution, dt.date], measures: Sequence[int | Decimal]) -> None:
+def _count(totals: dict[tuple[Attribution, int], Sums], key: tuple[Attribution, int], measures: Measures) -> None:
     sums = totals.get(key)
     if sums is None:
         totals[key] = list(measures)
@@ -70,15 +77,15 @@ def _count(totals: dict[Any, Sums], key: tuple[Attribution, dt.date], measures: 
 
 
 def _merge(
-    merged: dict[_Key, tuple[Attribution, dt.date, Sums]],
+    merged: dict[_Key, tuple[Attribution, int, Sums]],
     attribution: Attribution,
     bucket: UUID,
-    instant: dt.date,
+    number: int,
     sums: Sums,
 ) -> None:
-    key = (attribution.workspace_id.int, instant, bucket.int)
+    key = (attribution.workspace_id.int, number, bucket.int)
     held = merged.get(key)
     if held is None:
-        merged[key] = (attribution, instant, sums.copy())
+        merged[key] = (attribution, number, sums.copy())
     else:
         add(held[2], sums)
