@@ -85,6 +85,13 @@ async def test_a_line_of_log_names_the_request_and_no_secret(house: House) -> No
         assert secret not in told
 
 
+async def test_a_probe_that_is_well_is_no_line_of_the_usual_log(http: httpx2.AsyncClient) -> None:
+    with capture_logs() as logs:
+        await http.get("/healthz")
+        await http.get("/nowhere")
+    assert [line["log_level"] for line in logs if line["event"] == "request"] == ["debug", "info"]
+
+
 async def test_metrics_count_requests_and_time_by_route(operator: Caller, runtime: Runtime) -> None:
     app = create_app(runtime)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://tally.test") as http:

@@ -87,12 +87,13 @@ def demo(home: Home = None, port: Port = None, host: Host = None) -> None:
     def ready(credentials: Any) -> None:
         told.end()
         print_json(encode(credentials))
+        told.ready()
 
     run(stage.run(settings, ready=ready, progress=told.events))
 
 
 class _Told:
-    """The first load's progress, on one line of a terminal."""
+    """What a person at a terminal is told: the first load's progress, on one line, and how to go on."""
 
     def __init__(self, is_terminal: bool) -> None:
         self._is_terminal = is_terminal
@@ -107,6 +108,10 @@ class _Told:
     def end(self) -> None:
         if self._any:
             sys.stderr.write("\n")
+
+    def ready(self) -> None:
+        if self._is_terminal:
+            sys.stderr.write("The demo is up, until Ctrl-C. In another terminal, try `tally whoami`.\n")
 
 
 @settings_app.command("settings")

@@ -17,6 +17,9 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 """An ASGI application; its scope is such a mapping, too."""
 
 _LOG = structlog.get_logger("tallystick.access")
+
+_PROBES: Final = frozenset({"get_health", "get_readiness", "get_server_metrics"})
+"""Asked every few seconds by machines: a line for each that is well would bury the others."""
 _KEY: Final = "tallystick.trace"
 
 SECURITY_HEADERS: Final = (
@@ -110,7 +113,8 @@ def observe(app: App, runtime: Runtime, meters: Meters) -> App:
             meters.in_flight -= 1
             seconds = time.perf_counter() - started
             meters.count(trace, seconds)
-            _LOG.info(
+            tell = _LOG.debug if trace.operation in _PROBES and trace.status < 400 else _LOG.info
+            tell(
                 "request",
                 request_id=trace.request_id,
                 method=scope["method"],
