@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,6 +62,7 @@ class _Written:
 
     def __init__(self) -> None:
         self.count = 0
+        self._begun = time.monotonic()
 
     def add(self, difference: "Difference") -> None:
         from tallystick.wire.amounts import encode
@@ -81,7 +83,7 @@ class _Written:
         beginning = "\n  ],\n" if self.count else '{\n  "differences": [],\n'
         clean = "false" if self.count else "true"
         sys.stdout.write(f'{beginning}  "count": {self.count},\n  "checked": {encode(checked).decode()},\n')
-        sys.stdout.write(f'  "clean": {clean}\n}}\n')
+        sys.stdout.write(f'  "clean": {clean},\n  "seconds": {time.monotonic() - self._begun:.1f}\n}}\n')
         sys.stdout.flush()
 
 
