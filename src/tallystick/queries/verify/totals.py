@@ -54,8 +54,10 @@ async def _total_differs(
     if stored is None:
         raise AssertionError("a sum answers a row")
     names = MEASURES if at == "day" else _HOUR_MEASURES
-    expected = tuple(stored[name] + row[name] for name in names)
-    found = tuple(stored[name] if stored["rows"] else None if row[name] else 0 for name in names)
+    # Amounts are integers, however wide the column is that sums them.
+    there = {name: stored[name] if name == "quantity" else int(stored[name]) for name in names}
+    expected = tuple(there[name] + (row[name] if name == "quantity" else int(row[name])) for name in names)
+    found = tuple(there[name] if stored["rows"] else None if row[name] else 0 for name in names)
     ids = {at: row[at], **{name: value for name, value in dimensions.items() if value is not None}}
     check.found("rollupDiffers", ids, figures(names, expected, found))
 
