@@ -115,12 +115,12 @@ async def rows(database: Database, query: str, *given: Any) -> list[dict[str, An
 
 
 async def differences(database: Database, *workspace_ids: UUID) -> list[Difference]:
-    """What `tally verify` finds wrong with these workspaces, hours included."""
+    """What `tally verify` finds wrong with these workspaces, hours included; the catalog is everybody's."""
     found: list[Difference] = []
     since = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
     for workspace_id in workspace_ids:
         await verify(database, found.append, hours_since=since, workspace_id=workspace_id)
-    return found
+    return [difference for difference in found if difference.workspace_id is not None]
 
 
 def cancellation(

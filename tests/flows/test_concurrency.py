@@ -217,7 +217,7 @@ async def test_lanes_that_empty_the_shared_cache_lose_no_event(
     assert kinds(found) == ["accepted"] * 900
 
 
-async def test_a_batch_that_cannot_be_booked_fails_alone(priced: Database) -> None:
+async def test_a_batch_that_cannot_be_booked_is_answered_and_holds_up_no_other(priced: Database) -> None:
     poor, other = [await make.bare_workspace(priced, T0) for _ in range(2)]
     group = committer(priced)
     enormous = [
@@ -234,17 +234,14 @@ async def test_a_batch_that_cannot_be_booked_fails_alone(priced: Database) -> No
         Batch([execution(other, 3)], T0),
         Batch([execution(poor, 4)], T0),
     ]
-    results = await asyncio.gather(*(group.submit(batch) for batch in batches), return_exceptions=True)
-    assert [result.code if isinstance(result, TallystickError) else result for result in results] == [
-        None,
-        None,
-        "balanceOutOfRange",
-        None,
-        None,
-    ]
+    await asyncio.gather(*(group.submit(batch) for batch in batches))
+    answers = [kinds([outcome for outcome in batch.outcomes if outcome]) for batch in batches]
+    # The first batch is in flight alone; the others form one commit, which leaves the full workspace out as a whole.
+    assert answers[:4] == [["accepted"], ["accepted"], ["balanceOutOfRange"] * 47, ["accepted"]]
     assert group.queued == 0
     await check(priced, other, events=3, given=0)
-    await check(priced, poor, events=1, given=0)
+    booked = await make.rows(priced, "SELECT id FROM usage_event WHERE workspace_id = %s", poor)
+    assert len(booked) == answers[4].count("accepted")
 
 
 async def test_callers_that_go_away_neither_lose_nor_double_an_event(priced: Database) -> None:
@@ -279,3 +276,24 @@ async def test_a_full_queue_answers_busy_and_books_what_it_had_taken(priced: Dat
     # A batch larger than the whole queue is taken when nothing else waits.
     await group.submit(Batch([execution(workspace_id, 1_000 + n) for n in range(60)], T0))
     await check(priced, workspace_id, events=110, given=0)
+
+
+async def test_a_workspace_whose_balance_is_full_takes_no_other_down(priced: Database) -> None:
+    full, other = [await make.bare_workspace(priced, T0) for _ in range(2)]
+    group = committer(priced)
+    charges = [
+        make.Item(full, make.event_of({"type": "direct.charge", "id": f"{n}", "quantity": 10**8}, full, T0))
+        for n in range(47)
+    ]
+    outcomes = await submit(group, [*charges, execution(other, 1)])
+    assert kinds(outcomes) == ["balanceOutOfRange"] * 47 + ["accepted"]
+    assert kinds(await submit(group, charges[:46])) == ["accepted"] * 46
+    await check(priced, other, events=1, given=0)
+
+
+async def test_provider_costs_add_up_beyond_any_integer_column(priced: Database) -> None:
+    workspace = await make.bare_workspace(priced, T0)
+    call = {"type": "llm.tokens", "model": "gpt-4o", "inputTokens": 1, "cost": "99999999"}
+    items = [make.Item(workspace, make.event_of(call | {"id": f"{n}"}, workspace, T0)) for n in range(120)]
+    assert kinds(await submit(committer(priced), items)) == ["accepted"] * 120
+    assert await make.differences(priced, workspace) == []

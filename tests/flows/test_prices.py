@@ -189,7 +189,7 @@ async def test_a_query_answers_which_price_is_in_force_as_the_book_does(
     await add(database, target, now, ids, valid_from=now + 2 * DAY, rates={"amount": "2"})
     await add(database, general, now, ids, valid_from=now + DAY, rates={"amount": "3"})
     shipped = replace(flow.shipped_versions()[0], id=ids.new(now), target=target)
-    await database.run(lambda conn: store.insert_versions(conn, [shipped], now), admin=True)
+    await database.run(lambda conn: store.insert_versions(conn, [shipped]), admin=True)
     async with database.read() as conn:
         book = (await catalog.load_catalog(conn)).prices
     amounts = []
@@ -334,7 +334,7 @@ async def test_a_change_that_is_not_committed_is_not_seen(
 
     async def change_and_fail(conn: Connection) -> None:
         await catalog.lock(conn)
-        await store.insert_versions(conn, [version], now)
+        await store.insert_versions(conn, [version])
         await catalog.bump(conn)
         async with database.read() as other:
             assert (await cache.current(other)).prices.at((target,), now) is None

@@ -17,6 +17,19 @@ BALANCE_MAX: Final = 2**62
 """No account may pass this in either direction, so that a bigint never overflows, sums of two included."""
 
 
+class BalanceOutOfRangeError(TallystickError):
+    """Code `balanceOutOfRange`: a booking would take an account beyond `BALANCE_MAX`."""
+
+    def __init__(self, workspace_id: UUID, unit: str) -> None:
+        super().__init__(
+            "balanceOutOfRange",
+            "The balance would leave the range that can be kept.",
+            workspaceUuid=str(workspace_id),
+            unit=unit,
+        )
+        self.workspace_id = workspace_id
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     account: str
@@ -234,9 +247,7 @@ class Book:
 
     def _guard(self, figure: int) -> None:
         if abs(figure) > BALANCE_MAX:
-            raise TallystickError(
-                "balanceOutOfRange", "The balance would leave the range that can be kept.", unit=self.balance.unit
-            )
+            raise BalanceOutOfRangeError(self.balance.workspace_id, self.balance.unit)
 
     def _book(
         self,

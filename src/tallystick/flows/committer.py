@@ -107,9 +107,10 @@ class Committer:
         try:
             await self._book([batch for batch, _ in group])
         except Exception as error:  # noqa: BLE001 - it is handed to whoever waits
-            if len(group) == 1:
-                _finish(group[0], error)
-                self.queued -= len(group[0][0].items)
+            if len(group) == 1 or (isinstance(error, TallystickError) and error.code == "databaseUnavailable"):
+                for entry in group:
+                    _finish(entry, error)
+                    self.queued -= len(entry[0].items)
                 if not isinstance(error, TallystickError):
                     _log.exception("commit_failed", events=len(group[0][0].items))
                 return

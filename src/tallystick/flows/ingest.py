@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 from tallystick.domain.charging import charge_for
 from tallystick.domain.events import CANCELLED
 from tallystick.domain.grants import CREDITS
+from tallystick.domain.ledger import BalanceOutOfRangeError
 from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.catalog import CatalogCache
@@ -46,22 +47,34 @@ async def book(
 
     Never refuses for money (rule M8). Nothing is booked when it raises; calling it again is safe.
     """
-    for _ in range(_STALE_ATTEMPTS):
+    full: dict[UUID, TallystickError] = {}
+    attempts = 0
+    while attempts < _STALE_ATTEMPTS:
         try:
-            await database.run(lambda conn: _commit(conn, batches, names_cache, catalogs, limits, ids))
+            await database.run(lambda conn: _commit(conn, batches, full, names_cache, catalogs, limits, ids))
         except _StaleError as stale:
             names_cache.forget(stale.args[0])
+            attempts += 1
+        except BalanceOutOfRangeError as error:
+            # One workspace more that is left out; the others' events are kept.
+            full[error.workspace_id] = error
         else:
             return
     raise TallystickError("busy", "Connectors change faster than events can be booked; try again.")
 
 
 async def _commit(
-    conn: Connection, batches: list[Batch], names_cache: Names, catalogs: CatalogCache, limits: IngestLimits, ids: Ids
+    conn: Connection,
+    batches: list[Batch],
+    full: dict[UUID, TallystickError],
+    names_cache: Names,
+    catalogs: CatalogCache,
+    limits: IngestLimits,
+    ids: Ids,
 ) -> None:
     now = max(batch.now for batch in batches)
     catalog = await catalogs.current(conn)
-    entries = _entries(batches)
+    entries = _within_range(_entries(batches), full)
     booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
     attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
     for place, (entry, attribution) in enumerate(zip(booked, attributed.attributions, strict=True)):
@@ -107,6 +120,14 @@ def _entries(batches: list[Batch]) -> list[Entry]:
             if earlier is not entry:
                 earlier.twins.append(entry)
     return list(first.values())
+
+
+def _within_range(entries: list[Entry], full: dict[UUID, TallystickError]) -> list[Entry]:
+    """Reject the events of workspaces whose balance they would take out of what can be kept."""
+    for entry in entries:
+        if entry.item.workspace_id in full:
+            entry.reject(full[entry.item.workspace_id])
+    return [entry for entry in entries if entry.item.workspace_id not in full]
 
 
 def _known(entries: list[Entry], books: Books) -> list[Entry]:

@@ -118,13 +118,15 @@ class Names:
 
     async def workspaces(self, conn: Connection, subjects: Collection[str]) -> dict[str, UUID]:
         """The workspaces that these subjects name; a subject that names none is missing."""
-        missing = {subject for subject in subjects if subject not in self._subjects}
+        known = self.known_workspaces(subjects)
+        missing = {subject for subject in subjects if subject not in known}
         if missing:
+            found = await store.workspaces(conn, missing)
             if len(self._subjects) > _CACHED_MOST:
                 self._subjects.clear()
-                missing = set(subjects)
-            self._subjects.update(await store.workspaces(conn, missing))
-        return self.known_workspaces(subjects)
+            self._subjects.update(found)
+            known |= found
+        return known
 
     def forget(self, workspace_ids: Iterable[UUID]) -> None:
         """Drop what is known of these workspaces."""

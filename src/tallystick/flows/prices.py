@@ -56,7 +56,7 @@ async def ship_catalog(database: Database, now: dt.datetime) -> None:
     async def work(conn: Connection) -> None:
         await catalog.lock(conn)
         added_meters = await prices.insert_meters(conn, meters.SHIPPED, now)
-        added_prices = await prices.insert_versions(conn, shipped_versions(), BEGINNING)
+        added_prices = await prices.insert_versions(conn, shipped_versions())
         if added_meters or added_prices:
             await catalog.bump(conn)
 
@@ -93,7 +93,7 @@ async def add_version(
             raise TallystickError(
                 "unknownMeter", f"No type of event is called {version.type}.", type=version.type, target=target
             )
-        if not await prices.insert_versions(conn, [version], now):
+        if not await prices.insert_versions(conn, [version]):
             return await _existing(conn, version)
         await audit.record(
             conn,
@@ -134,7 +134,7 @@ async def import_public(
         ]
         if not added:
             return 0
-        count = len(await prices.insert_versions(conn, added, now))
+        count = len(await prices.insert_versions(conn, added))
         if count:
             sources = ", ".join(sorted({version.source for version in added}))
             await audit.record(

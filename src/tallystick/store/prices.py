@@ -17,10 +17,10 @@ VERSION_FIELDS = ("id", "target", "valid_from", "model", "rates", "origin", "sou
 _METER_FIELDS = ("type", "category", "slug", "unit", "builtin")
 
 
-async def insert_versions(conn: Connection, versions: Sequence[PriceVersion], now: dt.datetime) -> set[UUID]:
-    """Append versions, all created at `now`; the ids of those whose target, origin and start were free."""
+async def insert_versions(conn: Connection, versions: Sequence[PriceVersion]) -> set[UUID]:
+    """Append versions; the ids of those whose target, origin and start were free."""
     given = {
-        "created_at": now,
+        "created_at": [version.created_at for version in versions],
         "ids": [version.id for version in versions],
         "targets": [version.target for version in versions],
         "valid_from": [version.valid_from for version in versions],

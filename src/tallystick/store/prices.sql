@@ -4,11 +4,12 @@ INSERT INTO price_version (
     id, target, valid_from, model, rates, origin, source, source_text, created_at, digest
 )
 SELECT v.id, v.target, v.valid_from, v.model, v.rates::jsonb, v.origin, v.source, v.source_text,
-    %(created_at)s::timestamptz, v.digest
+    v.created_at, v.digest
 FROM unnest(
     %(ids)s::uuid[], %(targets)s::text[], %(valid_from)s::timestamptz[], %(models)s::text[], %(rates)s::text[],
-    %(origins)s::text[], %(sources)s::text[], %(source_texts)s::text[], %(digests)s::bytea[]
-) AS v (id, target, valid_from, model, rates, origin, source, source_text, digest)
+    %(origins)s::text[], %(sources)s::text[], %(source_texts)s::text[], %(created_at)s::timestamptz[],
+    %(digests)s::bytea[]
+) AS v (id, target, valid_from, model, rates, origin, source, source_text, created_at, digest)
 ON CONFLICT (target, origin, valid_from) DO NOTHING
 RETURNING id
 

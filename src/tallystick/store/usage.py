@@ -67,7 +67,8 @@ _COPY_KEYS: Final = "COPY event_key (workspace_id, source, id, hash, used_at, ev
 _KEY_TYPES: Final = ["uuid", "text", "text", "bytea", "timestamptz", "uuid"]
 _KEY_ARRAYS: Final = ("workspace_ids", "sources", "ids", "hashes", "used_at", "event_ids")
 _DAY_TYPES: Final = [
-    "uuid", "date", "uuid", *["text"] * 4, *["uuid"] * 7, *["text"] * 2, "int8", "numeric", *["int8"] * 6
+    "uuid", "date", "uuid", *["text"] * 4, *["uuid"] * 7, *["text"] * 2,
+    "int8", "numeric", *["int8"] * 4, "numeric", "int8",
 ]  # fmt: skip
 _HOUR_TYPES: Final = ["uuid", "timestamptz", "uuid", "text", "text", "uuid", "uuid", "int8", "numeric", "int8", "int8"]
 STAGES: Final = {

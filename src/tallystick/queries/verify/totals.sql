@@ -6,7 +6,7 @@ SELECT m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_id
     m.connector_id, m.tool_id, m.table_id, m.language_model, m.integration, sum(m.events)::bigint AS events,
     sum(m.quantity) AS quantity, sum(m.tokens_in)::bigint AS tokens_in, sum(m.tokens_out)::bigint AS tokens_out,
     sum(m.credits)::bigint AS credits, sum(m.tool_runs)::bigint AS tool_runs,
-    sum(m.provider_cost)::bigint AS provider_cost, sum(m.unpriced)::bigint AS unpriced
+    sum(m.provider_cost) AS provider_cost, sum(m.unpriced)::bigint AS unpriced
 FROM (
     SELECT e.workspace_id, (e.used_at AT TIME ZONE 'UTC')::date AS day, e.meter AS type, e.category, e.slug, e.status,
         e.project_id, e.user_id, e.workflow_id, e.agent_id, e.connector_id, e.tool_id, e.table_id, e.language_model,
@@ -76,7 +76,7 @@ HAVING sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0
 SELECT count(*) AS rows, coalesce(sum(events), 0)::bigint AS events, coalesce(sum(quantity), 0) AS quantity,
     coalesce(sum(tokens_in), 0)::bigint AS tokens_in, coalesce(sum(tokens_out), 0)::bigint AS tokens_out,
     coalesce(sum(credits), 0)::bigint AS credits, coalesce(sum(tool_runs), 0)::bigint AS tool_runs,
-    coalesce(sum(provider_cost), 0)::bigint AS provider_cost, coalesce(sum(unpriced), 0)::bigint AS unpriced
+    coalesce(sum(provider_cost), 0) AS provider_cost, coalesce(sum(unpriced), 0)::bigint AS unpriced
 FROM rollup_daily
 WHERE workspace_id = %(workspace_id)s::uuid AND day = %(day)s::date AND type = %(type)s::text
     AND category = %(category)s::text AND slug = %(slug)s::text AND status IS NOT DISTINCT FROM %(status)s::text

@@ -63,7 +63,8 @@ CREATE INDEX usage_event_adjusts ON usage_event (workspace_id, adjusts) WHERE ad
 
 CREATE INDEX usage_event_unpriced ON usage_event (workspace_id, type, language_model) WHERE state = 'unpriced';
 
--- tenant: room is left on each page for updates in place; bucket is a digest of the dimensions, so that the key stays small and the columns stay readable
+-- tenant: partitions keep a workspace's rows together, so that a quarter of a year is read from few pages, and leave
+-- room on each page for updates in place; bucket is a digest of the dimensions, so that the key stays small and the columns stay readable
 CREATE TABLE rollup_daily (
     workspace_id uuid NOT NULL,
     day date NOT NULL,
@@ -87,10 +88,58 @@ CREATE TABLE rollup_daily (
     tokens_out bigint NOT NULL,
     credits bigint NOT NULL,
     tool_runs bigint NOT NULL,
-    provider_cost bigint NOT NULL,
+    provider_cost numeric NOT NULL,
     unpriced bigint NOT NULL,
     PRIMARY KEY (workspace_id, day, bucket)
-) WITH (fillfactor = 75);
+) PARTITION BY HASH (workspace_id);
+
+CREATE TABLE rollup_daily_00 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 0) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_01 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 1) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_02 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 2) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_03 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 3) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_04 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 4) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_05 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 5) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_06 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 6) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_07 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 7) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_08 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 8) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_09 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 9) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_10 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 10) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_11 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 11) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_12 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 12) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_13 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 13) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_14 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 14) WITH (fillfactor = 75);
+
+CREATE TABLE rollup_daily_15 PARTITION OF rollup_daily
+    FOR VALUES WITH (MODULUS 16, REMAINDER 15) WITH (fillfactor = 75);
 
 -- tenant: kept for TALLY_HOURLY_ROLLUP_DAYS
 CREATE TABLE rollup_hourly (
