@@ -59,6 +59,7 @@ EVENT: Final = {
 }
 
 TABLE: Final[Mapping[str, Row]] = {
+    "get_about": Row(EVERYBODY, 200),
     "get_health": Row(EVERYBODY, 200),
     "get_readiness": Row(EVERYBODY, 200),
     "get_server_metrics": Row(EVERYBODY, 200),

@@ -224,6 +224,16 @@ class GrantAnswer(Wire):
     grant: Grant
 
 
+class About(Wire):
+    """What answers here, and the addresses where more is said."""
+
+    name: str
+    version: str
+    description: str
+    health: str
+    metrics: str
+
+
 class Health(Wire):
     status: str
     version: str

@@ -3,11 +3,19 @@
 from tallystick import __version__
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import ANYONE
-from tallystick.wire.identity import Health, Readiness
+from tallystick.wire.identity import About, Health, Readiness
 
 ROUTES = Routes("Health")
 
 _PROMETHEUS = "text/plain; version=0.0.4"
+
+
+@ROUTES.get("/", ANYONE)
+async def get_about(call: Call) -> About:
+    """What answers at this address."""
+    return About(
+        name="Tallystick", version=__version__, description="/openapi.json", health="/readyz", metrics="/metrics"
+    )
 
 
 @ROUTES.get("/healthz", ANYONE)
