@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tallystick.domain.charges import Use, amount, nano_usd, provider_cost, version_for
+from tallystick.domain.pricing import Use, amount, nano_usd, provider_cost, version_for
 from tallystick.domain.counters import TokenCounters
 from tallystick.domain.meters import CATEGORIES, SHIPPED, Meter, check_meter
 from tallystick.domain.prices import (

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from tallystick.client.asynchronous import AsyncClient
     from tallystick.client.batching import Batching
-    from tallystick.client.delivery import EventProblem, Retrying
-    from tallystick.client.errors import ApiError, BufferFullError, ClientError, RecordingError, ServerUnreachableError
+    from tallystick.client.delivery import Retrying
+    from tallystick.client.errors import (
+        ApiError,
+        BufferFullError,
+        ClientError,
+        EventProblem,
+        RecordingError,
+        ServerUnreachableError,
+    )
     from tallystick.client.synchronous import Client
 
 __all__ = [
@@ -38,7 +45,7 @@ _HOMES: Final = {
     "BufferFullError": "errors",
     "Client": "synchronous",
     "ClientError": "errors",
-    "EventProblem": "delivery",
+    "EventProblem": "errors",
     "RecordingError": "errors",
     "Retrying": "delivery",
     "ServerUnreachableError": "errors",

@@ -18,7 +18,6 @@ from tallystick.client.connecting import Connecting, cause_of, default_agent
 from tallystick.client.delivery import (
     BATCH_TYPE,
     Delivery,
-    EventProblem,
     NoReply,
     Outcome,
     Pause,
@@ -26,7 +25,7 @@ from tallystick.client.delivery import (
     Reply,
     Retrying,
 )
-from tallystick.client.errors import BufferFullError, RecordingError, ServerUnreachableError
+from tallystick.client.errors import BufferFullError, EventProblem, RecordingError, ServerUnreachableError
 from tallystick.client.events import EncodedEvent, EventMaker, UsageData
 from tallystick.client.methods import async_method
 from tallystick.client.replies import Call, error_of

@@ -4,7 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from tallystick.client.delivery import EventProblem, Outcome
+from tallystick.client.delivery import Outcome
+from tallystick.client.errors import EventProblem
 from tallystick.client.events import EncodedEvent
 
 _MOST_REMEMBERED: Final = 1000

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from tallystick.client.errors import EventProblem
 from tallystick.client.events import EncodedEvent, join
 from tallystick.client.replies import error_of
 from tallystick.kernel.errors import TallystickError
@@ -41,24 +42,6 @@ class Retrying:
         """Seconds before the next attempt; `failures` counts from 1, `chance` lies between 0 and 1."""
         full = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
         return max(full * (0.5 + chance / 2), min(retry_after, self.longest))
-
-
-@dataclass(frozen=True, slots=True)
-class EventProblem:
-    """An event that the server does not hold. `kind` is `rejected`, `conflict` (another event has its id), or `unsent`.
-
-    `body` is the event's JSON: what can be sent again once the cause is gone.
-    """
-
-    id: str
-    kind: str
-    reason: str
-    message: str
-    body: bytes
-    index: int
-
-    def __str__(self) -> str:
-        return f"event {self.id} {self.kind}: {self.reason}{f', {self.message}' if self.message else ''}"
 
 
 @dataclass(slots=True)

@@ -1,10 +1,26 @@
 """What can go wrong between a program and the server, one class per thing that a caller would handle differently."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from tallystick.client.delivery import EventProblem
+
+@dataclass(frozen=True, slots=True)
+class EventProblem:
+    """An event that the server does not hold. `kind` is `rejected`, `conflict` (another event has its id), or `unsent`.
+
+    `body` is the event's JSON: what can be sent again once the cause is gone.
+    """
+
+    id: str
+    kind: str
+    reason: str
+    message: str
+    body: bytes
+    index: int
+
+    def __str__(self) -> str:
+        return f"event {self.id} {self.kind}: {self.reason}{f', {self.message}' if self.message else ''}"
 
 
 class ClientError(Exception):
@@ -44,7 +60,7 @@ class ApiError(ClientError):
 class RecordingError(ClientError):
     """Recorded events that the server does not hold. `problems` has the first of them, `count` says how many in all."""
 
-    def __init__(self, problems: "Sequence[EventProblem]", count: int) -> None:
+    def __init__(self, problems: Sequence[EventProblem], count: int) -> None:
         first = f" The first: {problems[0]}" if problems else ""
         super().__init__(f"{count} recorded event{'s were' if count != 1 else ' was'} not taken by the server.{first}")
         self.problems = tuple(problems)

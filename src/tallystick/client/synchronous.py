@@ -19,7 +19,6 @@ from tallystick.client.connecting import Connecting, cause_of, default_agent
 from tallystick.client.delivery import (
     BATCH_TYPE,
     Delivery,
-    EventProblem,
     NoReply,
     Outcome,
     Pause,
@@ -27,7 +26,7 @@ from tallystick.client.delivery import (
     Reply,
     Retrying,
 )
-from tallystick.client.errors import BufferFullError, RecordingError, ServerUnreachableError
+from tallystick.client.errors import BufferFullError, EventProblem, RecordingError, ServerUnreachableError
 from tallystick.client.events import EncodedEvent, EventMaker, UsageData
 from tallystick.client.methods import method
 from tallystick.client.replies import Call, error_of

@@ -8,11 +8,11 @@ from uuid import UUID
 import msgspec
 
 from tallystick.domain.attribution import Attribution
-from tallystick.domain.charges import Use, amount, provider_cost, version_for
 from tallystick.domain.counters import TokenCounters, disjoint
 from tallystick.domain.events import LITELLM, EventData, UsageEvent, quantity_of
 from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
 from tallystick.domain.prices import PriceBook, PriceVersion
+from tallystick.domain.pricing import Use, amount, provider_cost, version_for
 from tallystick.domain.rating import rate_tiered
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError

@@ -9,7 +9,8 @@ import msgspec
 
 from tallystick.cli.importing.mapping import FieldMapping, RowError
 from tallystick.cli.importing.rows import Row, Source
-from tallystick.client.delivery import EventProblem, Outcome
+from tallystick.client.delivery import Outcome
+from tallystick.client.errors import EventProblem
 from tallystick.client.events import COUNTERS, EncodedEvent
 from tallystick.wire.amounts import Credits, encode
 
