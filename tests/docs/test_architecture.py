@@ -28,7 +28,7 @@ def test_every_step_of_the_trace_exists(file: str, name: str) -> None:
 
 def test_the_trace_leads_from_the_route_to_the_totals() -> None:
     names = [name for _, name in STEPS]
-    assert names.index("record_events") < names.index("submit") < names.index("charge_for") < names.index("add_totals")
+    assert names.index("record_events") < names.index("submit") < names.index("charge_for") < names.index("add_events")
 
 
 def test_every_file_that_is_named_exists() -> None:

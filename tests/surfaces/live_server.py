@@ -17,7 +17,7 @@ async def ready(runtime: Runtime, address: str) -> None:
 
 
 if __name__ == "__main__":
-    settings = Settings(database_url=sys.argv[1], port=0, log_level="error", worker=False)
+    settings = Settings(database_url=sys.argv[1], port=0, log_level="error", worker=False, pool_size=4)
     logs.configure(settings)
     asyncio.run(serve(settings, ready))
     print("ended", flush=True)

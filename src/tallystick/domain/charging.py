@@ -27,7 +27,7 @@ _NO_ID: Final = UUID(int=0)
 class Charge(msgspec.Struct, eq=False, gc=False):
     """One event's line item. Amounts in nano-units, provider cost in nano-USD.
 
-    `tier` is set where a tiered price must still be applied, once its counter is locked. `sign` is -1 for a reversal.
+    `tier` is set where a tiered price must still be applied, once its counter is locked.
     """
 
     event: UsageEvent
@@ -48,7 +48,6 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     covered_by: UUID | None = None
     reverses: UUID | None = None
     adjusts: UUID | None = None
-    sign: int = 1
 
     def apply_tier(self, before: int | Decimal) -> int | Decimal:
         """Rate against the counter as it stands; the counter after it (rule M5). A reversal takes back from its end."""
@@ -57,22 +56,6 @@ class Charge(msgspec.Struct, eq=False, gc=False):
         self.counter_before = before
         self.credits = rate_tiered(self.tier, before, self.quantity)
         return before + self.quantity
-
-    @property
-    def measures(self) -> tuple[int | Decimal, ...]:
-        """What it adds to a rollup, in the order of `rollups.MEASURES`."""
-        # An adjustment prices an event that was counted already.
-        unpriced = -self.sign if self.adjusts else self.sign if self.state == UNPRICED else 0
-        return (
-            0 if self.adjusts else self.sign,
-            0 if self.adjusts else self.quantity,
-            self.tokens_in,
-            self.tokens_out,
-            self.credits,
-            self.tool_runs,
-            self.provider_cost or 0,
-            unpriced,
-        )
 
 
 def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -> Charge:
@@ -197,5 +180,4 @@ def reversal_of(original: Charge, event: UsageEvent) -> Charge:
         counter_before=None,
         overdrawn=False,
         reverses=original.id,
-        sign=-original.sign,
     )

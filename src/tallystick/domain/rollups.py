@@ -1,7 +1,5 @@
 """Rollups: rebuildable totals per bucket of dimensions, one bucket a day or an hour."""
 
-from collections.abc import Sequence
-from decimal import Decimal
 from hashlib import blake2b
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -56,21 +54,4 @@ MEASURES: Final = (
     "provider_cost",
     "unpriced",
 )
-"""What is summed, in the order of `Charge.measures`. Each may be summed in any order, so buckets merge."""
-
-Sums = list[int | Decimal]
-Measures = Sequence[int | Decimal]
-
-
-def add(sums: Sums, measures: Measures) -> None:
-    """Add measures to the sums of a bucket, in place."""
-    # Written out, since this runs for every event, in the order of `MEASURES`.
-    events, quantity, tokens_in, tokens_out, credits_, tool_runs, provider_cost, unpriced = measures
-    sums[0] += events
-    sums[1] += quantity
-    sums[2] += tokens_in
-    sums[3] += tokens_out
-    sums[4] += credits_
-    sums[5] += tool_runs
-    sums[6] += provider_cost
-    sums[7] += unpriced
+"""What is summed. Each may be summed in any order, so buckets merge."""

@@ -7,7 +7,6 @@ from uuid import UUID, uuid5
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
 from tallystick.domain.grants import PRIORITIES, UNITS, Grant
-from tallystick.domain.totals import Totals
 from tallystick.flows import tiers
 from tallystick.kernel.ids import Ids
 from tallystick.store import ledger, subscriptions, usage
@@ -55,11 +54,7 @@ async def book(
     if charges:
         await tiers.apply(conn, charges)
         await _debit(conn, _tally(charges, books), books, transaction_id, now, ids)
-        await usage.copy_events(conn, charges, transaction_id, now)
-        totals = Totals(hours_since)
-        for charge in charges:
-            totals.add(charge)
-        await usage.add_totals(conn, totals)
+        await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now)
     await ledger.save_books(conn, books, now)
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 
 from tallystick.domain.charging import Charge
-from tallystick.domain.totals import Totals
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
@@ -60,22 +59,19 @@ _EVENT_COLUMNS: Final = (
     ("reverses", "uuid"),
     ("adjusts", "uuid"),
     ("transaction_id", "uuid"),
+    ("bucket", "uuid"),
+    ("hour_bucket", "uuid"),
 )
-_COPY_EVENTS: Final = f"COPY usage_event ({', '.join(name for name, _ in _EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_COPY_EVENTS: Final = f"COPY stage_event ({', '.join(name for name, _ in _EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _EVENT_TYPES: Final = [kind for _, kind in _EVENT_COLUMNS]
 _COPY_KEYS: Final = "COPY event_key (workspace_id, source, id, hash, used_at, event_id) FROM STDIN (FORMAT BINARY)"
 _KEY_TYPES: Final = ["uuid", "text", "text", "bytea", "timestamptz", "uuid"]
 _KEY_ARRAYS: Final = ("workspace_ids", "sources", "ids", "hashes", "used_at", "event_ids")
-_DAY_TYPES: Final = [
-    "uuid", "date", "uuid", *["text"] * 4, *["uuid"] * 7, *["text"] * 2,
-    "int8", "numeric", *["int8"] * 4, "numeric", "int8",
-]  # fmt: skip
-_HOUR_TYPES: Final = ["uuid", "timestamptz", "uuid", "text", "text", "uuid", "uuid", "int8", "numeric", "int8", "int8"]
 STAGES: Final = {
-    name: f"CREATE TEMPORARY TABLE IF NOT EXISTS stage_{name} (LIKE rollup_{name}) ON COMMIT DELETE ROWS"
-    for name in ("daily", "hourly")
+    "event": "CREATE TEMPORARY TABLE IF NOT EXISTS stage_event"
+    " (LIKE usage_event, bucket uuid NOT NULL, hour_bucket uuid NOT NULL) ON COMMIT DELETE ROWS",
 }
-"""Tables of a connection's own, through which totals are added."""
+"""Tables of a connection's own, through which events and their totals are added."""
 
 
 async def insert_keys(conn: Connection, charges: Sequence[Charge]) -> int:
@@ -144,8 +140,21 @@ def _pairs(wanted: Collection[tuple[UUID, UUID]]) -> dict[str, list[UUID]]:
     }
 
 
-async def copy_events(conn: Connection, charges: Iterable[Charge], transaction_id: UUID, now: dt.datetime) -> None:
-    """Append the charges' rows."""
+async def add_events(
+    conn: Connection, charges: Iterable[Charge], transaction_id: UUID, *, hours_since: dt.datetime, now: dt.datetime
+) -> None:
+    """Append the charges' rows and add them to the totals of their days, and of their hours from `hours_since` on.
+
+    The rows are copied once, into a table of this connection's own; the database makes the rest of them.
+    """
+    await conn.execute(STAGES["event"])
+    await _copy_events(conn, charges, transaction_id, now)
+    await conn.execute(SQL["add_events"])
+    await conn.execute(SQL["add_daily"])
+    await conn.execute(SQL["add_hourly"], {"hours_since": hours_since})
+
+
+async def _copy_events(conn: Connection, charges: Iterable[Charge], transaction_id: UUID, now: dt.datetime) -> None:
     async with conn.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
         copy.set_types(_EVENT_TYPES)
         for charge in charges:
@@ -179,26 +188,10 @@ async def copy_events(conn: Connection, charges: Iterable[Charge], transaction_i
                     charge.reverses,
                     charge.adjusts,
                     transaction_id,
+                    attribution.bucket,
+                    attribution.hour_bucket,
                 )
             )
-
-
-async def add_totals(conn: Connection, totals: Totals) -> None:
-    """Add the totals of one commit to the stored days and hours, in the order of their keys."""
-    await _merge(conn, "daily", _DAY_TYPES, totals.day_rows())
-    await _merge(conn, "hourly", _HOUR_TYPES, totals.hour_rows())
-
-
-async def _merge(conn: Connection, name: str, types: list[str], rows: list[tuple[Any, ...]]) -> None:
-    """Copy rows to a table of this connection's own and add them to the stored ones: arrays cost four times as much."""
-    if not rows:
-        return
-    await conn.execute(STAGES[name])
-    async with conn.cursor() as cursor, cursor.copy(f"COPY stage_{name} FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(types)
-        for row in rows:
-            await copy.write_row(row)
-    await conn.execute(SQL[f"add_{name}"])
 
 
 async def counters(

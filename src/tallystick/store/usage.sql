@@ -32,9 +32,37 @@ SELECT workspace_id, reverses
 FROM usage_event
 WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND reverses = ANY(%(ids)s::uuid[])
 
+-- name: add_events
+INSERT INTO usage_event (
+    workspace_id, used_at, id, source, source_id, type, subject, time, received_at, data, run, meter, category, slug,
+    status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration,
+    quantity, tokens_in, tokens_out, credits, tool_runs, provider_cost, state, price_version_id, counter_before,
+    overdrawn, covered_by, reverses, adjusts, transaction_id
+)
+SELECT
+    workspace_id, used_at, id, source, source_id, type, subject, time, received_at, data, run, meter, category, slug,
+    status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration,
+    quantity, tokens_in, tokens_out, credits, tool_runs, provider_cost, state, price_version_id, counter_before,
+    overdrawn, covered_by, reverses, adjusts, transaction_id
+FROM stage_event
+
 -- name: add_daily
-INSERT INTO rollup_daily AS r
-SELECT * FROM stage_daily
+-- A reversal counts against its original; an adjustment prices what was counted when it was reported.
+INSERT INTO rollup_daily AS r (
+    workspace_id, day, bucket, type, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id,
+    tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, credits, tool_runs,
+    provider_cost, unpriced
+)
+SELECT workspace_id, (used_at AT TIME ZONE 'UTC')::date AS day, bucket, meter, category, slug, status, project_id,
+    user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration,
+    sum(CASE WHEN adjusts IS NOT NULL THEN 0 WHEN reverses IS NULL THEN 1 ELSE -1 END),
+    sum(CASE WHEN adjusts IS NULL THEN quantity ELSE 0 END), sum(tokens_in), sum(tokens_out), sum(credits),
+    sum(tool_runs), sum(coalesce(provider_cost, 0)),
+    sum(CASE WHEN adjusts IS NULL AND state <> 'unpriced' THEN 0
+        WHEN (adjusts IS NULL) = (reverses IS NULL) THEN 1 ELSE -1 END)
+FROM stage_event
+GROUP BY workspace_id, day, bucket, meter, category, slug, status, project_id, user_id, workflow_id, agent_id,
+    connector_id, tool_id, table_id, language_model, integration
 ON CONFLICT (workspace_id, day, bucket) DO UPDATE
 SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
     tokens_in = r.tokens_in + excluded.tokens_in, tokens_out = r.tokens_out + excluded.tokens_out,
@@ -42,8 +70,15 @@ SET events = r.events + excluded.events, quantity = r.quantity + excluded.quanti
     provider_cost = r.provider_cost + excluded.provider_cost, unpriced = r.unpriced + excluded.unpriced
 
 -- name: add_hourly
-INSERT INTO rollup_hourly AS r
-SELECT * FROM stage_hourly
+INSERT INTO rollup_hourly AS r (
+    workspace_id, hour, bucket, category, slug, workflow_id, agent_id, events, quantity, credits, tool_runs
+)
+SELECT workspace_id, date_trunc('hour', used_at, 'UTC') AS hour, hour_bucket, category, slug, workflow_id, agent_id,
+    sum(CASE WHEN adjusts IS NOT NULL THEN 0 WHEN reverses IS NULL THEN 1 ELSE -1 END),
+    sum(CASE WHEN adjusts IS NULL THEN quantity ELSE 0 END), sum(credits), sum(tool_runs)
+FROM stage_event
+WHERE used_at >= %(hours_since)s::timestamptz
+GROUP BY workspace_id, hour, hour_bucket, category, slug, workflow_id, agent_id
 ON CONFLICT (workspace_id, hour, bucket) DO UPDATE
 SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
     credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs
