@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tallystick.domain.pricing import Use, amount, nano_usd, provider_cost, version_for
 from tallystick.domain.counters import TokenCounters
 from tallystick.domain.meters import CATEGORIES, SHIPPED, Meter, check_meter
 from tallystick.domain.prices import (
@@ -22,6 +21,7 @@ from tallystick.domain.prices import (
     targets_for_model,
     targets_for_tool_call,
 )
+from tallystick.domain.pricing import Use, amount, nano_usd, provider_cost, version_for
 from tallystick.domain.rates import canonical_rates, compile_rates
 from tallystick.kernel.errors import TallystickError
 from tests.domain.price_factory import price, token_price
