@@ -91,15 +91,30 @@ async def export_snapshot(conn: Connection) -> str:
 
 
 def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
-    return AsyncConnectionPool(
+    renewing: set[asyncio.Task[None]] = set()
+
+    async def check(conn: Connection) -> None:
+        """Before a connection is lent. When one is lost, most likely all are (the server was restarted): the pool
+        would find that out one by one, waiting twice as long after each, so all are looked at now."""
+        try:
+            await AsyncConnectionPool.check_connection(conn)
+        except psycopg.OperationalError:
+            if not renewing:
+                task = asyncio.create_task(pool.check())
+                renewing.add(task)
+                task.add_done_callback(renewing.discard)
+            raise
+
+    pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         url,
         connection_class=psycopg.AsyncConnection[DictRow],
         min_size=1,
         max_size=size,
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        check=check,
         kwargs={"row_factory": dict_row, "options": _OPTIONS, "application_name": "tallystick"},
     )
+    return pool
 
 
 @asynccontextmanager
