@@ -8,7 +8,7 @@ import sys
 NAMES = ("ingest", "usage", "verify", "start", "help")
 """Each is a module with `run(events)`."""
 EVENTS = 3_000_000
-LARGEST = {"ingest": 300_000, "verify": 1_000_000}
+LARGEST = {"verify": 1_000_000}
 """What is enough for a figure, or what its bar asks for."""
 
 

@@ -17,7 +17,7 @@ from benchmarks.server import Server, serving
 
 BATCH = 1_000
 WORKSPACES = 200
-CONNECTIONS = 8
+CONNECTIONS = 16
 _MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5", "gemini-2.5-flash")
 
 

@@ -24,7 +24,7 @@ import uvloop
 from psycopg.rows import dict_row, tuple_row
 
 from benchmarks.figures import Figure, keep
-from tallystick.domain.metrics import Metrics, Range, Total, metrics_of
+from tallystick.domain.metrics import Metrics, Range, Series, metrics_of
 from tallystick.queries import usage
 from tallystick.store.database import Database
 from tallystick.store.embedded import EmbeddedServer
@@ -140,10 +140,10 @@ async def ours(database: Database) -> Metrics:
 async def raw(database: Database) -> Metrics:
     """The same answer from the events themselves."""
     given = {"workspace_id": workspace_id(0), "first": RANGE.first, "last": RANGE.last}
-    async with database.read() as conn, conn.cursor(row_factory=tuple_row) as cursor:
+    async with database.read() as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
         await cursor.execute(SQL["raw"], given)
         rows = await cursor.fetchall()
-    return metrics_of((Total(*row) for row in rows), RANGE, unit=None, slug=None)
+    return metrics_of((Series(*row) for row in rows), RANGE, unit=None, slug=None)
 
 
 async def seconds(query: Callable[[Database], Awaitable[Metrics]], database: Database) -> float:

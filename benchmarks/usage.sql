@@ -86,9 +86,10 @@ ORDER BY 3
 
 -- name: raw
 -- What `metrics` of queries/usage.sql answers for group 1, the workflows, from the events themselves.
-SELECT g.day, g.slug, g.own_slug, g.workflow_id::text, g.events, g.quantity, g.credits
+SELECT g.slug, g.own_slug, g.workflow_id::text, array_agg(g.day) AS days, array_agg(g.events) AS events,
+    array_agg(g.quantity) AS quantities, array_agg(g.credits) AS credits
 FROM (
-    SELECT (e.used_at AT TIME ZONE 'UTC')::date AS day, e.slug,
+    SELECT (e.used_at AT TIME ZONE 'UTC')::date - %(first)s::date AS day, e.slug,
         CASE e.meter
             WHEN 'orchestration.execution' THEN coalesce(e.status, 'success')
             WHEN 'storage.records' THEN 'insert'
@@ -101,6 +102,7 @@ FROM (
         AND e.used_at < (%(last)s::date + 1)::timestamp AT TIME ZONE 'UTC'
     GROUP BY 1, 2, 3, 4
 ) AS g
+GROUP BY g.slug, g.own_slug, g.workflow_id
 
 -- name: totals
 SELECT count(*) AS rows FROM rollup_daily WHERE workspace_id = %(workspace_id)s::uuid

@@ -9,7 +9,7 @@ from tallystick.domain.metrics import (
     GROUPS,
     Item,
     Range,
-    Total,
+    Series,
     Unit,
     metrics_of,
     parse_group,
@@ -84,15 +84,14 @@ def test_groups_and_uuids_are_checked_by_name() -> None:
 
 
 TOTALS = [
-    Total(DAY, "integration.openai.chat", None, "b", 2, None, 3),
-    Total(DAY, "integration.openai.chat", None, None, 1, None, 5),
-    Total(DAY, "integration.openai.chat", None, "a", 1, None, 0),
-    Total(DAY, "native.execution", "success", "a", 4, Decimal(4), 40_000_000),
-    Total(DAY, "native.execution", "error", "a", 1, Decimal(1), 10_000_000),
-    Total(DAY, "native.storage", "insert", "a", 1, Decimal("12.000000001"), 12_000_000),
-    Total(DAY, "native.storage", None, "b", 1, None, 7),
-    Total(DAY, "native.direct", None, "a", 0, None, 0),
-    Total(NEXT, "native.direct", None, "a", 0, None, -9),
+    Series("integration.openai.chat", None, "b", [0], [2], [None], [3]),
+    Series("integration.openai.chat", None, None, [0], [1], [None], [5]),
+    Series("integration.openai.chat", None, "a", [0], [1], [None], [0]),
+    Series("native.execution", "success", "a", [0], [4], [Decimal(4)], [40_000_000]),
+    Series("native.execution", "error", "a", [0], [1], [Decimal(1)], [10_000_000]),
+    Series("native.storage", "insert", "a", [0], [1], [Decimal("12.000000001")], [12_000_000]),
+    Series("native.storage", None, "b", [0], [1], [None], [7]),
+    Series("native.direct", None, "a", [0, 1], [0, 0], [None, None], [0, -9]),
 ]
 
 
@@ -117,7 +116,7 @@ def test_without_a_unit_all_three_are_interleaved_and_the_total_is_of_credits() 
         Item("success", 4 * NANO, "a"),
     ]
     assert second == [Item("native.direct", -9, "a")]
-    assert total == sum(row.credits for row in TOTALS)
+    assert total == sum(sum(series.credits) for series in TOTALS)
 
 
 def test_one_unit_alone() -> None:
@@ -127,7 +126,7 @@ def test_one_unit_alone() -> None:
         5 * NANO,
     )
     assert items("storage.records") == ([Item("insert", 12 * NANO + 1, "a")], [], 12 * NANO + 1)
-    assert items("billing.credits")[2] == sum(row.credits for row in TOTALS)
+    assert items("billing.credits")[2] == sum(sum(series.credits) for series in TOTALS)
 
 
 def test_a_slug_keeps_items_that_show_it_and_the_total_obeys() -> None:
@@ -140,6 +139,6 @@ def test_a_slug_keeps_items_that_show_it_and_the_total_obeys() -> None:
 def test_the_largest_sums_keep_every_digit() -> None:
     huge = Decimal("999999999999999999999.123456789")
     found = metrics_of(
-        [Total(DAY, "s", "insert", None, 1, huge, 0)], Range(DAY, DAY), unit="storage.records", slug=None
+        [Series("s", "insert", None, [0], [1], [huge], [0])], Range(DAY, DAY), unit="storage.records", slug=None
     )
     assert found.total == 999_999_999_999_999_999_999_123_456_789

@@ -18,10 +18,20 @@ from tallystick.domain.prices import (
     PriceBook,
     PriceVersion,
     check_target,
+    in_force,
     targets_for_model,
     targets_for_tool_call,
 )
-from tallystick.domain.pricing import Use, amount, nano_usd, provider_cost, version_for
+from tallystick.domain.pricing import (
+    Use,
+    amount,
+    nano_usd,
+    provider_cost,
+    tariff_for_model,
+    tariff_for_tool_call,
+    tariff_for_type,
+    version_for,
+)
 from tallystick.domain.rates import canonical_rates, compile_rates
 from tallystick.kernel.errors import TallystickError
 from tests.domain.price_factory import price, token_price
@@ -67,11 +77,11 @@ def test_an_operators_price_stands_over_a_public_one_whatever_their_dates() -> N
     later_public = token_price({"perMillion": {"inputTokens": "3"}}, origin="public", valid_from=MAY + DAY)
     book = PriceBook([public, own, later_public])
     model = ("openai", "gpt-4o")
-    assert book.for_model("openai", "gpt-4o", model, MAY - DAY) is public
-    assert book.for_model("openai", "gpt-4o", model, MAY + 2 * DAY) is own
-    assert book.public_for_model(model, MAY) is public
-    assert book.public_for_model(model, MAY + 2 * DAY) is later_public
-    assert book.public_for_model(None, MAY) is None
+    assert book.at(targets_for_model("openai", "gpt-4o", model), MAY - DAY) is public
+    assert book.at(targets_for_model("openai", "gpt-4o", model), MAY + 2 * DAY) is own
+    assert in_force(book.public_timeline(model), MAY) is public
+    assert in_force(book.public_timeline(model), MAY + 2 * DAY) is later_public
+    assert in_force(book.public_timeline(None), MAY) is None
     assert book.get(own.id) is own
 
 
@@ -295,26 +305,26 @@ PUBLIC = token_price(
 )
 
 
-def llm(**given: Any) -> Use:
-    return Use("llm.tokens", MAY, counters=CALL, **({"model": "gpt-4o", "canonical": GPT} | given))
+def llm(book: PriceBook, model: str = "gpt-4o", canonical: tuple[str, str] | None = GPT, **given: Any) -> Use:
+    return Use(tariff_for_model(book, None, model, canonical), MAY, counters=CALL, **given)
 
 
 def test_a_language_model_call_is_priced_by_our_version_whatever_the_provider_took() -> None:
     book = PriceBook([PUBLIC])
-    use = llm(cost=Decimal("0.5"))
-    version = version_for(book, use)
+    use = llm(book, cost=Decimal("0.5"))
+    version = version_for(use)
     assert version is PUBLIC
-    assert amount(book, version, use) == 250 * 10**9
-    assert provider_cost(book, use) == 500_000_000
-    assert provider_cost(book, llm()) == 2_500_000_000
+    assert amount(version, use) == 250 * 10**9
+    assert provider_cost(use) == 500_000_000
+    assert provider_cost(llm(book)) == 2_500_000_000
 
 
 def test_an_unknown_model_is_unpriced_but_its_reported_cost_is_kept() -> None:
     book = PriceBook([PUBLIC])
-    use = llm(model="own", canonical=None, cost=Decimal("0.5"))
-    assert version_for(book, use) is None
-    assert provider_cost(book, use) == 500_000_000
-    assert provider_cost(book, llm(model="own", canonical=None)) is None
+    use = llm(book, model="own", canonical=None, cost=Decimal("0.5"))
+    assert version_for(use) is None
+    assert provider_cost(use) == 500_000_000
+    assert provider_cost(llm(book, model="own", canonical=None)) is None
 
 
 def test_a_percentage_is_of_the_reported_cost_else_of_the_public_price_else_unpriced() -> None:
@@ -322,28 +332,36 @@ def test_a_percentage_is_of_the_reported_cost_else_of_the_public_price_else_unpr
     catch_all = price("percentage", {"percent": "200"}, target="llm.tokens")
     own_gpt = price("percentage", {"percent": "120"}, target="llm.tokens/openai/gpt-4o")
     book = PriceBook([PUBLIC, share, catch_all, own_gpt])
-    reported, public = llm(cost=Decimal("1")), llm()
+    reported, public = llm(book, cost=Decimal("1")), llm(book)
     for use, expected in ((reported, 120), (public, 300)):
-        version = version_for(book, use)
+        version = version_for(use)
         assert version is own_gpt
-        assert amount(book, version, use) == expected * 10**9
-    other = llm(model="own", canonical=None)
-    assert version_for(book, other) is None
-    assert version_for(book, structs.replace(other, cost=Decimal(0))) is catch_all
+        assert amount(version, use) == expected * 10**9
+    other = llm(book, model="own", canonical=None)
+    assert version_for(other) is None
+    assert version_for(structs.replace(other, cost=Decimal(0))) is catch_all
+
+
+def test_the_sum_of_counters_is_of_the_version_that_is_asked_for() -> None:
+    own = price("tokens", {"perMillion": {"inputTokens": "1"}}, target="llm.tokens/openai/gpt-4o")
+    use = llm(PriceBook([PUBLIC, own]))
+    assert amount(own, use) == 10**9
+    assert provider_cost(use) == 2_500_000_000
+    assert amount(own, use) == 10**9
 
 
 def test_tools_and_other_types_find_their_prices() -> None:
     tool = price("unit", {"amount": "0.5"}, target=f"tool.call/connector:{CONNECTOR}")
     storage = price("graduated", {"tiers": [{"upTo": 10, "amount": "1"}, {"amount": "0.5"}]}, target="storage.records")
     book = PriceBook([tool, storage])
-    call = Use("tool.call", MAY, quantity=3, connector_id=CONNECTOR)
-    assert version_for(book, call) is tool
-    assert amount(book, tool, call) == 1_500_000_000
-    assert version_for(book, structs.replace(call, connector_id=TOOL)) is None
-    insert = Use("storage.records", MAY, quantity=4)
-    assert version_for(book, insert) is storage
-    assert amount(book, storage, insert, before=8) == 3 * 10**9
-    assert provider_cost(book, insert) is None
+    call = Use(tariff_for_tool_call(book, None, CONNECTOR, None, None), MAY, quantity=3)
+    assert version_for(call) is tool
+    assert amount(tool, call) == 1_500_000_000
+    assert version_for(Use(tariff_for_tool_call(book, None, TOOL, None, None), MAY)) is None
+    insert = Use(tariff_for_type(book, "storage.records"), MAY, quantity=4)
+    assert version_for(insert) is storage
+    assert amount(storage, insert, before=8) == 3 * 10**9
+    assert provider_cost(insert) is None
 
 
 COSTS = [

@@ -22,6 +22,7 @@ from tallystick.domain.rating import (
     rate_quantity,
     rate_tiered,
     rate_tokens,
+    token_numerator,
 )
 from tallystick.kernel.credits import MAX_NANO, NANO, format_credits, parse_credits
 from tallystick.kernel.errors import TallystickError
@@ -214,7 +215,7 @@ TOKENS = [
 def test_tokens_are_priced_by_counter_and_rounded_once(
     rates: dict[str, Any], counters: TokenCounters, expected: str
 ) -> None:
-    assert amount(rate_tokens(token_price(rates), counters, NOON)) == expected
+    assert amount(rate_tokens(token_numerator(token_price(rates), counters, NOON))) == expected
 
 
 HOURS = [
@@ -233,15 +234,17 @@ def test_a_schedule_prices_by_the_hour_of_the_utc_day(time: str, expected: str) 
     at = dt.datetime.fromisoformat(f"2026-03-14T{time}+00:00")
     elsewhere = at.astimezone(dt.timezone(dt.timedelta(hours=5, minutes=45)))
     for moment in (at, elsewhere):
-        assert amount(rate_tokens(token_price(NIGHT), TokenCounters(input=1_000_000), moment)) == expected
+        assert (
+            amount(rate_tokens(token_numerator(token_price(NIGHT), TokenCounters(input=1_000_000), moment))) == expected
+        )
 
 
 def test_the_cost_of_a_call_has_the_markup_taken_out_again() -> None:
     version = token_price(GPT | {"cost": {"creditsPerUsd": "200", "markup": "1.25"}})
     call = TokenCounters(input=1_000_000)
-    assert cost_of_tokens(version, call, NOON) == NANO  # 250 credits / 200 / 1.25 = US$1
-    assert exact_cost_of_tokens(version, call, NOON) == 1
-    assert cost_of_tokens(token_price(GPT), call, NOON) is None
+    assert cost_of_tokens(version, token_numerator(version, call, NOON)) == NANO  # 250 credits / 200 / 1.25 = US$1
+    assert exact_cost_of_tokens(version, token_numerator(version, call, NOON)) == 1
+    assert cost_of_tokens(token_price(GPT), 1) is None
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
@@ -261,9 +264,7 @@ def test_an_amount_beyond_the_limit_is_refused_and_the_limit_itself_is_not() -> 
         lambda: rate_tiered(tiers, 10**12, -(10**12)),
         lambda: rate_percentage(price("percentage", {"percent": "100"}), Decimal(10**9)),
         lambda: rate_percentage(price("percentage", {"percent": "100"}), Decimal("1E+500000")),
-        lambda: rate_tokens(
-            token_price({"perMillion": {"inputTokens": "100000000"}}), TokenCounters(input=1_000_001), NOON
-        ),
+        lambda: rate_tokens(100_000_000 * 10**9 * 1_000_001),
     ]
     for call in calls:
         with pytest.raises(TallystickError) as caught:
@@ -273,7 +274,7 @@ def test_an_amount_beyond_the_limit_is_refused_and_the_limit_itself_is_not() -> 
 
 def test_a_price_of_another_model_says_so() -> None:
     with pytest.raises(TallystickError, match="of model unit"):
-        rate_tokens(price("unit", {"amount": "1"}), TokenCounters(), NOON)
+        token_numerator(price("unit", {"amount": "1"}), TokenCounters(), NOON)
     with pytest.raises(TallystickError, match="of model package"):
         rate_quantity(price("package", PACKAGE), 1)
     with pytest.raises(TallystickError, match="of model unit"):
@@ -434,7 +435,7 @@ def test_token_prices_equal_the_oracle(
 ) -> None:
     version = token_price(table_of(base) | {"above": [{"inputTokens": threshold} | table_of(upper)]})
     chosen = upper if counters.tokens_in > threshold else base
-    assert rate_tokens(version, counters, NOON) == half_even(token_oracle(chosen, counters))
+    assert rate_tokens(token_numerator(version, counters, NOON)) == half_even(token_oracle(chosen, counters))
 
 
 @given(st.integers(0, 10**9), st.decimals(0, 1000, places=12))

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.meters import SHIPPED, Meter
-from tallystick.domain.prices import BEGINNING, PriceVersion, digest_of
+from tallystick.domain.prices import BEGINNING, PriceVersion, digest_of, in_force
 from tallystick.domain.rates import canonical_rates
 from tallystick.domain.rating import rate_quantity
 from tallystick.flows import prices as flow
@@ -257,7 +257,7 @@ async def test_an_import_never_undoes_the_operators_price(database: Database, no
     async with database.read() as conn:
         held = await catalog.load_catalog(conn)
     assert held.prices.at((target,), now + 9 * DAY) == own
-    cost = held.prices.public_for_model((target.split("/")[1], "m"), now + 9 * DAY)
+    cost = in_force(held.prices.public_timeline((target.split("/")[1], "m")), now + 9 * DAY)
     assert cost is not None
     assert cost.valid_from == now + DAY
 
@@ -363,7 +363,7 @@ async def test_the_packaged_prices_are_imported_once_and_again_when_the_markup_c
         book = (await catalog.load_catalog(conn)).prices
     inputs = []
     for days in (1, 2, 4):
-        version = book.public_for_model(("openai", "gpt-4o"), later + days * DAY)
+        version = in_force(book.public_timeline(("openai", "gpt-4o")), later + days * DAY)
         assert version is not None
         inputs.append(version.rates["perMillion"]["inputTokens"])
     assert inputs == ["250", "375", "250"]

@@ -13,8 +13,8 @@ from genai_prices.data import providers
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TimeOfDateConstraint, Usage
 
 from tallystick.domain.counters import disjoint
-from tallystick.domain.prices import BEGINNING, PriceBook, PriceVersion
-from tallystick.domain.rating import exact_cost_of_tokens, rate_tokens
+from tallystick.domain.prices import BEGINNING, PriceBook, PriceVersion, in_force, targets_for_model
+from tallystick.domain.rating import exact_cost_of_tokens, rate_tokens, token_numerator
 from tallystick.gateways.model_prices import COUNTER_OF, ModelDirectory, public_versions, source
 from tallystick.kernel.credits import NANO
 
@@ -79,7 +79,7 @@ def test_every_model_costs_what_its_source_says(versions: list[PriceVersion]) ->
             for usage in USAGES:
                 ours, theirs = disjoint(**usage), their_usage(usage)
                 for time in instants(model):
-                    version = book.public_for_model((provider.id, model.id), time)
+                    version = in_force(book.public_timeline((provider.id, model.id)), time)
                     usd = model.calc_price(theirs, provider, genai_request_timestamp=time).total_price
                     if version is None:
                         assert not has_token_price(model), (provider.id, model.id)
@@ -89,13 +89,13 @@ def test_every_model_costs_what_its_source_says(versions: list[PriceVersion]) ->
                     # A source price may be off by half a nano-credit per million once rounded (rule M1), and the
                     # source's own decimals lose a digit now and then.
                     slack = Fraction(sum(ours), 2_000_000)
-                    assert abs(rate_tokens(version, ours, time) - exact) <= slack + Fraction(1, 2), (
+                    assert abs(rate_tokens(token_numerator(version, ours, time)) - exact) <= slack + Fraction(1, 2), (
                         provider.id,
                         model.id,
                         usage,
                         time,
                     )
-                    cost = exact_cost_of_tokens(version, ours, time)
+                    cost = exact_cost_of_tokens(version, token_numerator(version, ours, time))
                     assert cost is not None
                     assert abs(cost * NANO_CREDITS_PER_USD - exact) <= slack
                     compared += 1
@@ -114,11 +114,13 @@ def test_where_the_source_has_no_float_noise_the_amount_is_exactly_its_own(versi
         model for provider in providers if provider.id == "openai" for model in provider.models if model.id == "gpt-4o"
     )
     provider = next(provider for provider in providers if provider.id == "openai")
-    version = book.public_for_model(("openai", "gpt-4o"), NOW)
+    version = in_force(book.public_timeline(("openai", "gpt-4o")), NOW)
     assert version is not None
     for usage in USAGES:
         usd = model.calc_price(their_usage(usage), provider, genai_request_timestamp=NOW).total_price
-        assert rate_tokens(version, disjoint(**usage), NOW) == round(Fraction(usd) * NANO_CREDITS_PER_USD)
+        assert rate_tokens(token_numerator(version, disjoint(**usage), NOW)) == round(
+            Fraction(usd) * NANO_CREDITS_PER_USD
+        )
 
 
 def test_versions_say_where_they_are_from_and_what_stood_there(versions: list[PriceVersion]) -> None:
@@ -149,7 +151,8 @@ def test_markup_and_worth_are_applied_when_the_version_is_made() -> None:
     marked = gpt(credits_per_usd=10, markup=Decimal("1.3"))
     assert marked.rates["perMillion"]["inputTokens"] == "32.5"
     call = disjoint(1_000_000, 0)
-    assert exact_cost_of_tokens(marked, call, NOW) == exact_cost_of_tokens(gpt(), call, NOW) == Fraction(5, 2)
+    for version in (marked, gpt()):
+        assert exact_cost_of_tokens(version, token_numerator(version, call, NOW)) == Fraction(5, 2)
     assert "cost" not in gpt(markup=Decimal(0)).rates
 
 
@@ -202,7 +205,7 @@ def test_what_resolves_is_a_model_that_may_have_a_price(
     book = PriceBook(versions)
     for model, provider, expected in NAMES:
         if expected:
-            assert book.for_model(provider, model, directory.resolve(model, provider), NOW) is not None
+            assert book.at(targets_for_model(provider, model, directory.resolve(model, provider)), NOW) is not None
 
 
 def test_the_directory_never_grows_without_bound(directory: ModelDirectory) -> None:

@@ -4,7 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.meters import Meter
+from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL, Meter
+from tallystick.domain.prices import PriceBook
+from tallystick.domain.pricing import Tariff, tariff_for_model, tariff_for_tool_call, tariff_for_type
 from tallystick.domain.rollups import Dimensions, HourDimensions, bucket_of
 
 
@@ -26,9 +28,26 @@ class Attribution:
     bucket: UUID = dataclasses.field(init=False)
     hour_dimensions: HourDimensions = dataclasses.field(init=False)
     hour_bucket: UUID = dataclasses.field(init=False)
+    _tariff: Tariff | None = dataclasses.field(init=False, default=None, repr=False)
+    _prices: PriceBook | None = dataclasses.field(init=False, default=None, repr=False)
+    encoded: bytes = dataclasses.field(init=False, default=b"", repr=False)
+    """What the store writes of it for each charge, once it did."""
 
     def __post_init__(self) -> None:
         d = self.dimensions
         self.bucket = bucket_of(d)
         self.hour_dimensions = HourDimensions(d.category, d.slug, d.workflow_id, d.agent_id)
         self.hour_bucket = bucket_of(self.hour_dimensions)
+
+    def tariff(self, prices: PriceBook) -> Tariff:
+        """Where its price stands in this book; looked up once."""
+        if self._tariff is None or self._prices is not prices:
+            d = self.dimensions
+            if self.meter.type == LLM_TOKENS:
+                self._tariff = tariff_for_model(prices, self.provider, d.language_model, self.canonical)
+            elif self.meter.type == TOOL_CALL:
+                self._tariff = tariff_for_tool_call(prices, d.tool_id, d.connector_id, d.integration, self.action)
+            else:
+                self._tariff = tariff_for_type(prices, self.meter.type)
+            self._prices = prices
+        return self._tariff

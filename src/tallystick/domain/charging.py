@@ -65,73 +65,37 @@ def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -
     """
     kind = attribution.meter.type
     facts = event.facts
-    counters = None
-    tokens_in = tokens_out = 0
-    quantity: int | Decimal
     if kind == LLM_TOKENS:
         counters = counters_of(event.type, facts)
         tokens_in, tokens_out = counters.tokens_in, counters.tokens_out
-        quantity = tokens_in + tokens_out
+        use = Use(attribution.tariff(prices), event.time, tokens_in + tokens_out, counters, facts.cost)
+        cost = provider_cost(use)
+        charge = Charge(event, attribution, use.quantity, event.time, tokens_in, tokens_out, provider_cost=cost)
     else:
-        quantity = quantity_of(facts)
-    use = use_of(attribution, event.time, quantity, facts.cost, counters)
-    cost = provider_cost(prices, use)
-    charge = Charge(event, attribution, quantity, event.time, tokens_in, tokens_out, provider_cost=cost)
+        use = Use(attribution.tariff(prices), event.time, quantity_of(facts), cost=facts.cost)
+        charge = Charge(event, attribution, use.quantity, event.time, provider_cost=provider_cost(use))
     if kind == TOOL_CALL:
-        charge.tool_runs = parse_credits(quantity, field="quantity")
+        charge.tool_runs = parse_credits(use.quantity, field="quantity")
     if kind == DIRECT_CHARGE:
         charge.state = DIRECT
-        charge.credits = parse_credits(quantity, field="quantity")
+        charge.credits = parse_credits(use.quantity, field="quantity")
     elif attribution.waived:
         charge.state = WAIVED
     else:
-        price(charge, version_for(prices, use), use, prices)
+        _price(charge, version_for(use), use)
     return charge
 
 
-def use_of(
-    attribution: Attribution,
-    time: dt.datetime,
-    quantity: int | Decimal,
-    cost: Decimal | None,
-    counters: TokenCounters | None,
-) -> Use:
-    """What pricing needs to know of one use."""
-    d = attribution.dimensions
-    if counters is not None:
-        return Use(
-            LLM_TOKENS,
-            time,
-            quantity,
-            counters,
-            cost,
-            provider=attribution.provider,
-            model=d.language_model,
-            canonical=attribution.canonical,
-        )
-    return Use(
-        attribution.meter.type,
-        time,
-        quantity,
-        cost=cost,
-        tool_id=d.tool_id,
-        connector_id=d.connector_id,
-        integration=d.integration,
-        action=attribution.action,
-    )
-
-
-def price(charge: Charge, version: PriceVersion | None, use: Use, prices: PriceBook) -> None:
+def _price(charge: Charge, version: PriceVersion | None, use: Use) -> None:
     """Put a version's price on a charge; a tiered one waits for its counter."""
     if version is None:
         charge.state = UNPRICED
         return
-    charge.state = PRICED
     charge.price_version_id = version.id
     if version.is_tiered:
         charge.tier = version
     else:
-        charge.credits = amount(prices, version, use)
+        charge.credits = amount(version, use)
 
 
 def counters_of(type_: str, facts: EventData) -> TokenCounters:

@@ -108,6 +108,8 @@ def disjoint(
     searches: int = 0,
 ) -> TokenCounters:
     """Take the parts off their wholes. Arguments are integers >= 0, as reported. Raises `invalidCounters`."""
+    if not (cached or cache_write or cache_write_1h or audio_input or image_input or reasoning or audio_output):
+        return TokenCounters(input_tokens, 0, 0, 0, 0, 0, output_tokens, 0, 0, requests, searches)
     if cached or cache_write or cache_write_1h or audio_input or image_input:
         cache_write = cache_write or cache_write_1h
         if cache_write_1h > cache_write:

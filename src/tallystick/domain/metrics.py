@@ -5,7 +5,7 @@ sum is lost.
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
@@ -77,20 +77,20 @@ class Metrics:
     total: int
 
 
-class Total(NamedTuple):
-    """What is stored of one day: the sums of one slug and group, `credits` in nano-credits.
+class Series(NamedTuple):
+    """What is stored of one slug and group: parallel lists, one place for each day that has something.
 
-    `own_slug` is that of what is counted beside credits, in `quantity`: `insert` for records, the status for
-    executions; both None for everything else.
+    `days` count from the first of the range, `credits` are nano-credits. `own_slug` is that of what is counted beside
+    credits, in `quantities`: `insert` for records, the status for executions; None for everything else.
     """
 
-    day: dt.date
     slug: str
     own_slug: str | None
     group: str | None
-    events: int
-    quantity: Decimal | None
-    credits: int
+    days: Sequence[int]
+    events: Sequence[int]
+    quantities: Sequence[Decimal | None]
+    credits: Sequence[int]
 
 
 def parse_range(first: str | None, last: str | None, *, days_max: int) -> Range:
@@ -146,32 +146,37 @@ def parse_uuid(text: str | None, field: str) -> UUID | None:
     return value
 
 
-def metrics_of(totals: Iterable[Total], days: Range, *, unit: Unit | None, slug: str | None) -> Metrics:
+def metrics_of(series: Iterable[Series], days: Range, *, unit: Unit | None, slug: str | None) -> Metrics:
     """The items of each day: one per slug and group, in that order, those without a group last.
 
     A total of nothing makes no item, but something that happened at no cost does (rules M4, M6): its count is 0.
     """
-    counts: dict[dt.date, dict[tuple[str, str | None], int]] = {day: {} for day in days.days()}
+    columns: dict[tuple[str, str | None], dict[int, int]] = {}
     with_credits = unit is None or unit == CREDITS
     debited = counted = 0
-    for day, shown, own, group, events, quantity, credit in totals:
-        of_day = counts[day]
-        if with_credits and (slug is None or shown == slug) and (events or credit):
-            of_day[shown, group] = of_day.get((shown, group), 0) + credit
-            debited += credit
-        if own is not None and (unit is None or unit == (RECORDS if own == INSERT else EXECUTIONS)):
-            count = nano(quantity)
-            if (slug is None or own == slug) and (events or count):
-                of_day[own, group] = of_day.get((own, group), 0) + count
-                counted += count
-    entries = tuple(
-        (day, [Item(shown, count, group) for (shown, group), count in sorted(of_day.items(), key=_in_order)])
-        for day, of_day in counts.items()
-    )
-    return Metrics(entries, debited if with_credits else counted)
+    for shown, own, group, places, events, quantities, credited in series:
+        if with_credits and slug in (None, shown):
+            column = columns.setdefault((shown, group), {})
+            for day, happened, credit in zip(places, events, credited, strict=True):
+                if happened or credit:
+                    column[day] = column.get(day, 0) + credit
+            debited += sum(credited)
+        if own is not None and slug in (None, own) and unit in (None, RECORDS if own == INSERT else EXECUTIONS):
+            column = columns.setdefault((own, group), {})
+            for day, happened, quantity in zip(places, events, quantities, strict=True):
+                count = nano(quantity)
+                if happened or count:
+                    column[day] = column.get(day, 0) + count
+                    counted += count
+    # Sorted once, not once a day: the days then find their items in order.
+    items: list[list[Item]] = [[] for _ in days.days()]
+    for (shown, group), column in sorted(columns.items(), key=_in_order):
+        for day, count in column.items():
+            items[day].append(Item(shown, count, group))
+    return Metrics(tuple(zip(days.days(), items, strict=True)), debited if with_credits else counted)
 
 
-def _in_order(entry: tuple[tuple[str, str | None], int]) -> tuple[str, bool, str]:
+def _in_order(entry: tuple[tuple[str, str | None], object]) -> tuple[str, bool, str]:
     (shown, group), _ = entry
     return shown, group is None, group or ""
 

@@ -159,6 +159,17 @@ def targets_for_model(
 
 
 Timeline = tuple[list[dt.datetime], list[PriceVersion]]
+"""Starts in order, and the version in force from each."""
+
+
+def in_force(timeline: Timeline, time: dt.datetime) -> PriceVersion | None:
+    """The version of a timeline at `time` (aware); None before its first start."""
+    starts, versions = timeline
+    # Most usage is recent.
+    if starts and time >= starts[-1]:
+        return versions[-1]
+    position = bisect_right(starts, time)
+    return versions[position - 1] if position else None
 
 
 class PriceBook:
@@ -172,7 +183,6 @@ class PriceBook:
             self._by_id[version.id] = version
         self._timelines: dict[tuple[str, ...], Timeline] = {}
         self._public: dict[tuple[str, str], Timeline] = {}
-        self._keys: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -187,62 +197,29 @@ class PriceBook:
 
     def at(self, targets: tuple[str, ...], time: dt.datetime) -> PriceVersion | None:
         """The version in force at `time` (aware) of the first target that has one, or None: unpriced (M2, M6)."""
-        timeline = self._timelines.get(targets)
+        return in_force(self.timeline(targets), time)
+
+    def timeline(self, targets: tuple[str, ...]) -> Timeline:
+        """What `at` looks into; targets without any version only cost time, and are left out."""
+        known = tuple(t for t in targets if any((t, origin) in self._lanes for origin in ORIGINS))
+        timeline = self._timelines.get(known)
         if timeline is None:
-            timeline = self._timeline(targets, ORIGINS)
             if len(self._timelines) >= _MAX_TIMELINES:
                 self._timelines.clear()
-            self._timelines[targets] = timeline
-        starts, versions = timeline
-        position = bisect_right(starts, time)
-        return versions[position - 1] if position else None
+            timeline = self._timelines[known] = self._timeline(known, ORIGINS)
+        return timeline
 
-    def for_tool_call(
-        self,
-        tool_id: UUID | None,
-        connector_id: UUID | None,
-        integration: str | None,
-        action: str | None,
-        time: dt.datetime,
-    ) -> PriceVersion | None:
-        """`at` for a tool call, without building its targets each time."""
-        key = (tool_id, connector_id, integration, action)
-        targets = self._keys.get(key)
-        if targets is None:
-            targets = self._remember(key, targets_for_tool_call(tool_id, connector_id, integration, action))
-        return self.at(targets, time)
-
-    def for_model(
-        self, provider: str | None, model: str | None, canonical: tuple[str, str] | None, time: dt.datetime
-    ) -> PriceVersion | None:
-        """`at` for a language-model call, without building its targets each time."""
-        key = (provider, model, canonical)
-        targets = self._keys.get(key)
-        if targets is None:
-            targets = self._remember(key, targets_for_model(provider, model, canonical))
-        return self.at(targets, time)
-
-    def public_for_model(self, canonical: tuple[str, str] | None, time: dt.datetime) -> PriceVersion | None:
-        """The public version in force, whatever the operator charges: where the provider's cost is from (rule M7)."""
+    def public_timeline(self, canonical: tuple[str, str] | None) -> Timeline:
+        """Public versions alone, whatever the operator charges: where the provider's cost is from (rule M7)."""
         if canonical is None:
-            return None
+            return [], []
         timeline = self._public.get(canonical)
         if timeline is None:
-            starts, versions = self._timeline((f"{LLM_TOKENS}/{canonical[0]}/{canonical[1]}",), ("public",))
             if len(self._public) >= _MAX_TIMELINES:
                 self._public.clear()
-            timeline = self._public[canonical] = (starts, versions)
-        starts, versions = timeline
-        position = bisect_right(starts, time)
-        return versions[position - 1] if position else None
-
-    def _remember(self, key: tuple[Any, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
-        # Where no version names a target it only costs time, and answers would be cached once per tool.
-        known = tuple(t for t in targets if any((t, origin) in self._lanes for origin in ORIGINS))
-        if len(self._keys) >= _MAX_TIMELINES:
-            self._keys.clear()
-        self._keys[key] = known
-        return known
+            timeline = self._timeline((f"{LLM_TOKENS}/{canonical[0]}/{canonical[1]}",), ("public",))
+            self._public[canonical] = timeline
+        return timeline
 
     def _timeline(self, targets: tuple[str, ...], origins: tuple[str, ...]) -> Timeline:
         """Starts and the version in force from each: the first lane that has one then."""

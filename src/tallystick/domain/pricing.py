@@ -13,7 +13,14 @@ import msgspec
 
 from tallystick.domain.counters import TokenCounters
 from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL
-from tallystick.domain.prices import PriceBook, PriceVersion
+from tallystick.domain.prices import (
+    PriceBook,
+    PriceVersion,
+    Timeline,
+    in_force,
+    targets_for_model,
+    targets_for_tool_call,
+)
 from tallystick.domain.rating import (
     Quantity,
     cost_of_tokens,
@@ -22,74 +29,98 @@ from tallystick.domain.rating import (
     rate_quantity,
     rate_tiered,
     rate_tokens,
+    token_numerator,
 )
 from tallystick.kernel.credits import MAX_NANO, NANO, divide_half_even
 from tallystick.kernel.errors import TallystickError
 
 _NO_COUNTERS: Final = TokenCounters()
+_NONE: Final[Timeline] = ([], [])
 
 
-class Use(msgspec.Struct, frozen=True, gc=False):
-    """What pricing needs to know of an event. `cost` is the provider's in USD; `provider` and `model` are as reported
-    and `canonical` what they resolve to among public models; `counters` is given for `llm.tokens`."""
+class Tariff(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """Where the price of one kind of use stands: our versions, and for a language model the public ones."""
 
     type: str
+    versions: Timeline
+    public: Timeline = _NONE
+
+
+def tariff_for_type(prices: PriceBook, type_: str) -> Tariff:
+    """The tariff of a type of usage event that is priced as a whole."""
+    return Tariff(type_, prices.timeline((type_,)))
+
+
+def tariff_for_model(
+    prices: PriceBook, provider: str | None, model: str | None, canonical: tuple[str, str] | None
+) -> Tariff:
+    """The tariff of a language model: as reported, and as `canonical` that it resolves to among public models."""
+    targets = targets_for_model(provider, model, canonical)
+    return Tariff(LLM_TOKENS, prices.timeline(targets), prices.public_timeline(canonical))
+
+
+def tariff_for_tool_call(
+    prices: PriceBook, tool_id: UUID | None, connector_id: UUID | None, integration: str | None, action: str | None
+) -> Tariff:
+    """The tariff of a tool call, most specific price first."""
+    return Tariff(TOOL_CALL, prices.timeline(targets_for_tool_call(tool_id, connector_id, integration, action)))
+
+
+class Use(msgspec.Struct, gc=False):
+    """One use under a tariff. `cost` is the provider's in USD, as reported; `counters` is given for `llm.tokens`."""
+
+    tariff: Tariff
     time: dt.datetime
     quantity: Quantity = 1
     counters: TokenCounters = _NO_COUNTERS
     cost: Decimal | None = None
-    tool_id: UUID | None = None
-    connector_id: UUID | None = None
-    integration: str | None = None
-    action: str | None = None
-    provider: str | None = None
-    model: str | None = None
-    canonical: tuple[str, str] | None = None
+    _summed: tuple[PriceVersion, int] | None = None
+
+    def numerator(self, version: PriceVersion) -> int:
+        """Of the price by tokens. Summed once where our version is the public one, as most are."""
+        if self._summed is None or self._summed[0] is not version:
+            self._summed = version, token_numerator(version, self.counters, self.time)
+        return self._summed[1]
 
 
-def version_for(prices: PriceBook, use: Use) -> PriceVersion | None:
+def version_for(use: Use) -> PriceVersion | None:
     """The version that prices this use, by the event's own time (rule M2); None leaves it unpriced (rule M6).
 
     A percentage with no cost to take it of, neither reported nor public, leaves it unpriced too (rule M7).
     """
-    if use.type == LLM_TOKENS:
-        version = prices.for_model(use.provider, use.model, use.canonical, use.time)
-    elif use.type == TOOL_CALL:
-        version = prices.for_tool_call(use.tool_id, use.connector_id, use.integration, use.action, use.time)
-    else:
-        version = prices.at((use.type,), use.time)
+    version = in_force(use.tariff.versions, use.time)
     if version is not None and version.model == "percentage" and use.cost is None:
-        return version if _public(prices, use) is not None else None
+        return version if in_force(use.tariff.public, use.time) is not None else None
     return version
 
 
-def amount(prices: PriceBook, version: PriceVersion, use: Use, before: Quantity = 0) -> int:
+def amount(version: PriceVersion, use: Use, before: Quantity = 0) -> int:
     """Nano-credits of this use under `version`; `before` is what a tiered price has counted in the billing period.
 
     Raises `amountTooLarge`, `invalidAmount`.
     """
     if version.model == "tokens":
-        return rate_tokens(version, use.counters, use.time)
+        return rate_tokens(use.numerator(version))
     if version.is_tiered:
         return rate_tiered(version, before, use.quantity)
     if version.model == "percentage":
         if use.cost is not None:
             return rate_percentage(version, use.cost)
-        public = _public(prices, use)
-        exact = exact_cost_of_tokens(public, use.counters, use.time) if public else None
+        public = in_force(use.tariff.public, use.time)
+        exact = exact_cost_of_tokens(public, use.numerator(public)) if public else None
         return 0 if exact is None else rate_percentage(version, exact)
     return rate_quantity(version, use.quantity)
 
 
-def provider_cost(prices: PriceBook, use: Use) -> int | None:
+def provider_cost(use: Use) -> int | None:
     """What the provider took, in nano-USD: as reported, else by the public price; None where neither is known (M7).
 
     Raises `invalidAmount` for a negative or unreadable cost, `amountTooLarge` beyond US$100,000,000.
     """
     if use.cost is not None:
         return nano_usd(use.cost)
-    public = _public(prices, use)
-    return None if public is None else cost_of_tokens(public, use.counters, use.time)
+    public = in_force(use.tariff.public, use.time)
+    return None if public is None else cost_of_tokens(public, use.numerator(public))
 
 
 def nano_usd(cost: Decimal) -> int:
@@ -111,7 +142,3 @@ def nano_usd(cost: Decimal) -> int:
             "amountTooLarge", "A provider's cost is out of range.", field="cost", value=str(cost)[:64]
         )
     return nano
-
-
-def _public(prices: PriceBook, use: Use) -> PriceVersion | None:
-    return prices.public_for_model(use.canonical, use.time) if use.type == LLM_TOKENS else None

@@ -22,41 +22,37 @@ Quantity = int | Decimal
 _MAX_EXPONENT: Final = 40
 
 
-def rate_tokens(version: PriceVersion, counters: TokenCounters, time: dt.datetime) -> int:
-    """Nano-credits of one language-model call at the `time` (aware) of its event.
-
-    The numerators of all counters are summed and rounded once (rule M3). A request-size tier is chosen by this call's
-    input tokens and prices every token of the call (rule M5); a schedule by the hour of the UTC day.
-    """
-    nano = divide_half_even(_numerator(version, counters, time), MILLION)
+def rate_tokens(numerator: int) -> int:
+    """Nano-credits of one language-model call whose counters come to `numerator`, rounded once (rule M3)."""
+    nano = divide_half_even(numerator, MILLION)
     if nano > MAX_NANO:
         _too_large(nano)
     return nano
 
 
-def cost_of_tokens(public: PriceVersion, counters: TokenCounters, time: dt.datetime) -> int | None:
+def cost_of_tokens(public: PriceVersion, numerator: int) -> int | None:
     """What the call cost by the public price, in nano-USD, rounded once; None when the version holds no cost.
 
-    Markup and the worth of a credit are taken out again exactly as they were put in, so this is the source's own USD
-    price but for its rounding to 10⁻¹¹ USD per million tokens (rule M1).
+    `numerator` is the call's under that version. Markup and the worth of a credit are taken out again exactly as they
+    were put in, so this is the source's own USD price but for its rounding to 10⁻¹¹ USD per million tokens (rule M1).
     """
     tokens = _compiled(public, Tokens)
     if tokens.cost is None:
         return None
-    numerator, denominator = tokens.cost
-    nano = divide_half_even(_numerator(public, counters, time) * numerator, MILLION * denominator)
+    top, bottom = tokens.cost
+    nano = divide_half_even(numerator * top, MILLION * bottom)
     if nano > MAX_NANO:
         _too_large(nano)
     return nano
 
 
-def exact_cost_of_tokens(public: PriceVersion, counters: TokenCounters, time: dt.datetime) -> Fraction | None:
+def exact_cost_of_tokens(public: PriceVersion, numerator: int) -> Fraction | None:
     """The same in USD, unrounded: what a percentage is taken of when the event names no cost."""
     tokens = _compiled(public, Tokens)
     if tokens.cost is None:
         return None
-    numerator, denominator = tokens.cost
-    return Fraction(_numerator(public, counters, time) * numerator, MILLION * denominator * NANO)
+    top, bottom = tokens.cost
+    return Fraction(numerator * top, MILLION * bottom * NANO)
 
 
 def rate_quantity(version: PriceVersion, quantity: Quantity) -> int:
@@ -94,11 +90,13 @@ def rate_percentage(version: PriceVersion, cost_usd: Decimal | Fraction) -> int:
     return _bounded(divide_half_even(share.numerator * top, share.denominator * bottom))
 
 
-def _numerator(version: PriceVersion, counters: TokenCounters, time: dt.datetime) -> int:
-    """Sum over all counters of count × nano-credits per million."""
-    tokens = version.compiled
-    if not isinstance(tokens, Tokens):
-        tokens = _compiled(version, Tokens)
+def token_numerator(version: PriceVersion, counters: TokenCounters, time: dt.datetime) -> int:
+    """Sum over all counters of count × nano-credits per million, for a call at the `time` (aware) of its event.
+
+    A request-size tier is chosen by this call's input tokens and prices every token of the call (rule M5); a schedule
+    by the hour of the UTC day.
+    """
+    tokens = _compiled(version, Tokens)
     bands = _window(tokens, time) if tokens.windows else tokens.bands
     if len(bands) == 1:
         return sum(map(mul, counters, bands[0][1]))

@@ -18,7 +18,7 @@ from tallystick.domain.events import EventData, quantity_of
 from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
 from tallystick.domain.prices import PriceBook, PriceVersion
 from tallystick.domain.pricing import nano_usd
-from tallystick.domain.rating import rate_percentage, rate_quantity, rate_tiered, rate_tokens
+from tallystick.domain.rating import rate_percentage, rate_quantity, rate_tiered, rate_tokens, token_numerator
 from tallystick.kernel.credits import NANO, parse_credits
 from tallystick.kernel.errors import TallystickError
 
@@ -108,7 +108,7 @@ class Rerating:
             raise UnknownPriceError
         model = version.model
         if model == "tokens" and counters is not None:
-            return rate_tokens(version, counters, stored.time)
+            return rate_tokens(token_numerator(version, counters, stored.time))
         if version.is_tiered:
             return rate_tiered(version, stored.counter_before or 0, quantity)
         if model == "percentage":

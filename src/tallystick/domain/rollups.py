@@ -23,6 +23,10 @@ class Dimensions(NamedTuple):
     integration: str | None = None
 
 
+DIMENSION_COLUMNS: Final = ("meter", *Dimensions._fields[1:])
+"""The same as columns, where `type` stands for the type as reported."""
+
+
 class HourDimensions(NamedTuple):
     category: str
     slug: str

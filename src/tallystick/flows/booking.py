@@ -8,7 +8,7 @@ from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
 from tallystick.domain.grants import PRIORITIES, UNITS, Grant
 from tallystick.flows import tiers
-from tallystick.kernel.ids import Ids
+from tallystick.kernel.ids import Ids, uuid_of
 from tallystick.store import ledger, subscriptions, usage
 from tallystick.store.database import Connection
 from tallystick.store.ledger import Books
@@ -26,18 +26,15 @@ def number(charges: Iterable[Charge], base: int) -> None:
 
     Numbering again, after reversals came in between, keeps each reversal with what it takes back.
     """
-    moved: dict[UUID, UUID] = {}
-    reversals = []
-    for following, charge in enumerate(charges, base + 1):
-        new = UUID(int=following)
-        if charge.reverses is None:
-            moved[charge.id] = new
-        else:
-            reversals.append(charge)
-        charge.id = new
-    for charge in reversals:
-        if charge.reverses is not None:
-            charge.reverses = moved.get(charge.reverses, charge.reverses)
+    numbered = [(charge, charge.id) for charge in charges]
+    for following, (charge, _) in enumerate(numbered, base + 1):
+        charge.id = uuid_of(following)
+    reversals = [charge for charge, _ in numbered if charge.reverses is not None]
+    if reversals:
+        moved = {before: charge.id for charge, before in numbered if charge.reverses is None}
+        for charge in reversals:
+            if charge.reverses is not None:
+                charge.reverses = moved.get(charge.reverses, charge.reverses)
 
 
 async def book(
@@ -69,9 +66,20 @@ class _Tally:
         self.debits = [0, 0]
         self.covered: dict[tuple[int, UUID], int] = {}
 
+    def add(self, place: int, amount: int, charge: Charge) -> None:
+        """Count what a charge takes of one unit, and flag it when its balance has not that much left (rule M8)."""
+        if charge.covered_by is not None:
+            key = (place, charge.covered_by)
+            self.covered[key] = self.covered.get(key, 0) + amount
+            return
+        if amount > 0 and self.left[place] < amount:
+            charge.overdrawn = True
+        self.left[place] -= amount
+        self.debits[place] += amount
+
 
 def _tally(charges: Iterable[Charge], books: Books) -> list[_Tally]:
-    """Sum up by workspace, and flag what the balance could not cover when its turn came (rule M8)."""
+    """Sum up by workspace, in order of arrival."""
     tallies: dict[UUID, _Tally] = {}
     # Attributions compare by identity, so this look-up is the cheap one.
     by_attribution: dict[Attribution, _Tally] = {}
@@ -79,18 +87,14 @@ def _tally(charges: Iterable[Charge], books: Books) -> list[_Tally]:
         tally = by_attribution.get(charge.attribution)
         if tally is None:
             workspace_id = charge.attribution.workspace_id
-            tally = tallies.setdefault(workspace_id, _Tally(workspace_id, books))
+            tally = tallies.get(workspace_id)
+            if tally is None:
+                tally = tallies[workspace_id] = _Tally(workspace_id, books)
             by_attribution[charge.attribution] = tally
-        for place, amount in ((0, charge.credits), (1, charge.tool_runs)):
-            if not amount:
-                continue
-            if charge.covered_by is not None:
-                key = (place, charge.covered_by)
-                tally.covered[key] = tally.covered.get(key, 0) + amount
-                continue
-            charge.overdrawn |= amount > 0 and tally.left[place] < amount
-            tally.left[place] -= amount
-            tally.debits[place] += amount
+        if charge.credits:
+            tally.add(0, charge.credits, charge)
+        if charge.tool_runs:
+            tally.add(1, charge.tool_runs, charge)
     return list(tallies.values())
 
 

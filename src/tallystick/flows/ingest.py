@@ -8,12 +8,13 @@ from tallystick.domain.charging import charge_for
 from tallystick.domain.events import CANCELLED
 from tallystick.domain.grants import CREDITS
 from tallystick.domain.ledger import BalanceOutOfRangeError
+from tallystick.domain.prices import PriceBook
 from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.catalog import CatalogCache
-from tallystick.flows.names import Names
+from tallystick.flows.names import Attributed, Names
 from tallystick.kernel.errors import TallystickError
-from tallystick.kernel.ids import Ids
+from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import names, usage
 from tallystick.store.database import Connection, Database
 from tallystick.store.ledger import Books
@@ -77,23 +78,17 @@ async def _commit(
     entries = _within_range(_entries(batches), full)
     booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
     attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
-    for place, (entry, attribution) in enumerate(zip(booked, attributed.attributions, strict=True)):
-        try:
-            if isinstance(attribution, TallystickError):
-                raise attribution
-            entry.charges.append(charge_for(entry.item.event, attribution, catalog.prices))
-            entry.new = attributed.new.get(place, [])
-        except TallystickError as error:
-            entry.reject(error)
+    _charge(booked, attributed, catalog.prices)
     alive = [entry for entry in entries if entry.charges or entry.item.event.type == CANCELLED]
-    correcting = [entry for entry in alive if entry.target is not None]
-    returns = bool(correcting) or any(charge.tier for entry in alive for charge in entry.charges)
-    workspace_ids = {entry.item.workspace_id for entry in alive}
+    correcting = any(entry.corrects for entry in alive)
+    returns = correcting or any(charge.tier is not None for entry in alive for charge in entry.charges)
+    workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
     books = await due.lock(conn, workspace_ids, now=now, ids=ids, returns=returns)
     stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
     if stale:
         raise _StaleError(stale)
-    alive = _known(alive, books)
+    if len(books) < len(workspace_ids):
+        alive = _known(alive, books)
     alive = await _create_resources(conn, alive, limits.resources_max, now)
     base = booking.first_id(ids, now)
     booking.number((charge for entry in alive for charge in entry.charges), base)
@@ -110,13 +105,28 @@ async def _commit(
         entry.accept()
 
 
+def _charge(entries: list[Entry], attributed: Attributed, prices: PriceBook) -> None:
+    """Give each entry its charge and what must be created with it, or the reason why it has none."""
+    for entry, attribution in zip(entries, attributed.attributions, strict=True):
+        try:
+            if isinstance(attribution, TallystickError):
+                raise attribution
+            entry.charges.append(charge_for(entry.item.event, attribution, prices))
+        except TallystickError as error:
+            entry.reject(error)
+    for place, new in attributed.new.items():
+        entries[place].new = new
+
+
 def _entries(batches: list[Batch]) -> list[Entry]:
     """One entry for each identity, in order of arrival; later ones of the same identity hang on the first."""
-    first: dict[usage.Key, Entry] = {}
+    first: dict[tuple[str, str, int], Entry] = {}
     for batch in batches:
         for place, item in enumerate(batch.items):
             entry = Entry(batch, place, item)
-            earlier = first.setdefault(entry.key, entry)
+            # A number in place of the UUID, which hashes and compares in Python.
+            key = (item.event.source_id, item.event.source, item.workspace_id.int)
+            earlier = first.setdefault(key, entry)
             if earlier is not entry:
                 earlier.twins.append(entry)
     return list(first.values())
@@ -124,6 +134,8 @@ def _entries(batches: list[Batch]) -> list[Entry]:
 
 def _within_range(entries: list[Entry], full: dict[UUID, TallystickError]) -> list[Entry]:
     """Reject the events of workspaces whose balance they would take out of what can be kept."""
+    if not full:
+        return entries
     for entry in entries:
         if entry.item.workspace_id in full:
             entry.reject(full[entry.item.workspace_id])

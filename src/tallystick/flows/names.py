@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from sys import intern
 from typing import Final
 from uuid import UUID
@@ -17,6 +18,7 @@ from tallystick.domain.rollups import Dimensions
 from tallystick.domain.texts import check_key
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import distinct
 from tallystick.store import names as store
 from tallystick.store.database import Connection, Row
 from tallystick.store.names import Name, NewResource
@@ -24,6 +26,11 @@ from tallystick.store.names import Name, NewResource
 _UUID_LENGTH: Final = 36
 _CACHED_MOST: Final = 50_000
 """Attributions and names that one process keeps; past it the cache starts anew."""
+
+
+_facts = attrgetter(
+    "status", "project", "user", "workflow", "agent", "connector", "tool", "table", "model", "integration", "action"
+)
 
 
 class Item(msgspec.Struct, gc=False):
@@ -34,25 +41,18 @@ class Item(msgspec.Struct, gc=False):
     user: str | None = None
 
     @property
-    def names(self) -> tuple[str | None, ...]:
+    def reported(self) -> tuple[str | None, ...]:
         """Everything that decides the attribution, as reported: the key under which it is cached."""
-        f = self.event.facts
-        return (
-            self.event.type,
-            f.status or None,
-            f.project or None,
-            self.user or f.user or None,
-            f.workflow or None,
-            f.agent or None,
-            f.connector or None,
-            f.tool or None,
-            f.table or None,
-            f.model or None,
-            f.integration or None,
-            f.action or None,
-        )
+        return (self.event.type, self.user, *_facts(self.event.facts))
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """The same where an empty name is an absent one, and the user is the one that counts."""
+        type_, user, status, project, own_user, *others = self.reported
+        return tuple(name or None for name in (type_, status, project, user or own_user, *others))
 
 
+_NOTHING: Final[dict[tuple[str | None, ...], Attribution]] = {}
 _KINDS: Final = ("project", "user", "workflow", "agent", "connector", "tool", "table", "languageModel")
 """The kind of each name from the third on. A workflow is a play or a tool; a new one is a play."""
 
@@ -144,15 +144,13 @@ class Names:
             self._size = 0
             self._catalog_version = catalog.version
         # Another lane may begin the cache anew while this one waits: what is used here is held here.
-        known = {item.workspace_id: self._known.get(item.workspace_id) for item in items}
-        found: list[Attribution | TallystickError | None] = []
-        missing: list[int] = []
-        for place, item in enumerate(items):
-            held = known[item.workspace_id]
-            attribution = held.attributions.get(item.names) if held else None
-            found.append(attribution)
-            if attribution is None:
-                missing.append(place)
+        workspace_ids = distinct(item.workspace_id for item in items)
+        known = {workspace_id: self._known.get(workspace_id) for workspace_id in workspace_ids}
+        cached = {workspace_id.int: held.attributions for workspace_id, held in known.items() if held}
+        found: list[Attribution | TallystickError | None] = [
+            cached.get(item.workspace_id.int, _NOTHING).get(item.reported) for item in items
+        ]
+        missing = [place for place, attribution in enumerate(found) if attribution is None]
         new: dict[int, list[NewResource]] = {}
         if missing:
             await self._load(conn, [items[place] for place in missing], known)
@@ -231,7 +229,7 @@ class Names:
         waived = connector is not None and not connector.uses_credits and type_ in (LLM_TOKENS, TOOL_CALL)
         attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical)
         if not fresh:
-            known.attributions[tuple(name and intern(name) for name in names)] = attribution
+            known.attributions[tuple(name and intern(name) for name in item.reported)] = attribution
             self._size += 1
         return attribution
 

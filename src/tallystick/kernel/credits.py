@@ -13,6 +13,7 @@ MAX_NANO: Final = 10**17
 """Largest amount that one request may name, in nano-units: 100,000,000 credits; ninety of them fit a bigint."""
 
 
+_MAX_WHOLE: Final = MAX_NANO // NANO
 _DECIMAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
@@ -27,6 +28,8 @@ def parse_credits(value: object, *, field: str = "amount", signed: bool = False)
     Raises `invalidAmount` for anything else: NaN, infinities, more decimals, an exponent beyond the range,
     a float (a float has already lost digits), or a negative amount unless `signed`.
     """
+    if type(value) is int and 0 <= value <= _MAX_WHOLE:
+        return value * NANO
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise _invalid(value, field)
     if isinstance(value, str) and not is_decimal(value.strip()):

@@ -2,8 +2,9 @@
 
 import datetime as dt
 import secrets
+from collections.abc import Iterable
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 _TOKEN_BYTES = 32
 
@@ -24,6 +25,19 @@ def uuid7(now: dt.datetime, randomness: int) -> UUID:
     random_a = (randomness >> 62) & 0xFFF
     random_b = randomness & ((1 << 62) - 1)
     return UUID(int=(milliseconds << 80) | (0x7 << 76) | (random_a << 64) | (0b10 << 62) | random_b)
+
+
+def uuid_of(number: int) -> UUID:
+    """The UUID of a number of at most 128 bits; unlike `UUID(int=…)` it checks nothing, which takes a third as long."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
+
+
+def distinct(ids: Iterable[UUID]) -> list[UUID]:
+    """Each of them once. A UUID hashes and compares in Python, its number does not."""
+    return list({one.int: one for one in ids}.values())
 
 
 class SystemIds:

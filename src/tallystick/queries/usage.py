@@ -5,7 +5,7 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from tallystick.domain.metrics import GROUPS, Filters, Metrics, Range, Total, Unit, metrics_of
+from tallystick.domain.metrics import GROUPS, Filters, Metrics, Range, Series, Unit, metrics_of
 from tallystick.store.database import Database
 from tallystick.store.named_sql import load
 
@@ -38,8 +38,8 @@ async def metrics(
         "agent_id": filters.agent_id,
         "integration": filters.integration,
     }
-    async with database.read(workspace_id) as conn, conn.cursor(row_factory=tuple_row) as cursor:
+    async with database.read(workspace_id) as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
         # Not prepared: a plan for these very values drops the filters and groups that are not asked for.
         await cursor.execute(SQL["metrics"], given, prepare=False)
         rows = await cursor.fetchall()
-    return metrics_of((Total(*row) for row in rows), days, unit=unit, slug=filters.slug)
+    return metrics_of((Series(*row) for row in rows), days, unit=unit, slug=filters.slug)

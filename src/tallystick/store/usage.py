@@ -1,14 +1,18 @@
 """Usage events, the keys that make them exactly-once, their rollups and the counters of tiered prices."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
+from struct import Struct
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
+from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
+from tallystick.domain.rollups import DIMENSION_COLUMNS
+from tallystick.store import copying
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
@@ -19,53 +23,44 @@ Key = tuple[UUID, str, str]
 CounterKey = tuple[UUID, str, dt.datetime]
 """A tiered price's counter: workspace, target, start of the billing period."""
 
-# Column, type on the wire. `text` for data: its binary form is the same, and the server checks the JSON.
+# As the rows are encoded: what an attribution's charges share, what a commit's do, then each one's own.
 _EVENT_COLUMNS: Final = (
-    ("workspace_id", "uuid"),
-    ("used_at", "timestamptz"),
-    ("id", "uuid"),
-    ("source", "text"),
-    ("source_id", "text"),
-    ("type", "text"),
-    ("subject", "text"),
-    ("time", "timestamptz"),
-    ("received_at", "timestamptz"),
-    ("data", "text"),
-    ("run", "text"),
-    ("meter", "text"),
-    ("category", "text"),
-    ("slug", "text"),
-    ("status", "text"),
-    ("project_id", "uuid"),
-    ("user_id", "uuid"),
-    ("workflow_id", "uuid"),
-    ("agent_id", "uuid"),
-    ("connector_id", "uuid"),
-    ("tool_id", "uuid"),
-    ("table_id", "uuid"),
-    ("language_model", "text"),
-    ("integration", "text"),
-    ("quantity", "numeric"),
-    ("tokens_in", "int8"),
-    ("tokens_out", "int8"),
-    ("credits", "int8"),
-    ("tool_runs", "int8"),
-    ("provider_cost", "int8"),
-    ("state", "text"),
-    ("price_version_id", "uuid"),
-    ("counter_before", "numeric"),
-    ("overdrawn", "bool"),
-    ("covered_by", "uuid"),
-    ("reverses", "uuid"),
-    ("adjusts", "uuid"),
-    ("transaction_id", "uuid"),
-    ("bucket", "uuid"),
-    ("hour_bucket", "uuid"),
+    "workspace_id",
+    *DIMENSION_COLUMNS,
+    "bucket",
+    "hour_bucket",
+    "received_at",
+    "transaction_id",
+    "used_at",
+    "id",
+    "time",
+    "source",
+    "type",
+    "subject",
+    "source_id",
+    "data",
+    "run",
+    "quantity",
+    "tokens_in",
+    "tokens_out",
+    "credits",
+    "tool_runs",
+    "provider_cost",
+    "state",
+    "price_version_id",
+    "overdrawn",
+    "counter_before",
+    "covered_by",
+    "reverses",
+    "adjusts",
 )
-_COPY_EVENTS: Final = f"COPY stage_event ({', '.join(name for name, _ in _EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
-_EVENT_TYPES: Final = [kind for _, kind in _EVENT_COLUMNS]
+_COPY_EVENTS: Final = f"COPY stage_event ({', '.join(_EVENT_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _COPY_KEYS: Final = "COPY event_key (workspace_id, source, id, hash, used_at, event_id) FROM STDIN (FORMAT BINARY)"
-_KEY_TYPES: Final = ["uuid", "text", "text", "bytea", "timestamptz", "uuid"]
+_EVENT_START: Final = copying.columns(len(_EVENT_COLUMNS))
+_KEY_START: Final = copying.columns(6)
+_NOTHING_RARE: Final = copying.NULL * 4
+_pack_instant_and_id = Struct(">iqi16s").pack
+_pack_figures = Struct(">iqiqiqiq").pack
 _KEY_ARRAYS: Final = ("workspace_ids", "sources", "ids", "hashes", "used_at", "event_ids")
 STAGES: Final = {
     "event": "CREATE TEMPORARY TABLE IF NOT EXISTS stage_event"
@@ -81,7 +76,7 @@ async def insert_keys(conn: Connection, charges: Sequence[Charge]) -> int:
     """
     try:
         async with conn.transaction():
-            await _copy_keys(conn, charges)
+            await copying.copy(conn, _COPY_KEYS, _encoded_keys(charges))
     except UniqueViolation:
         given = {
             name: list(column)
@@ -91,16 +86,24 @@ async def insert_keys(conn: Connection, charges: Sequence[Charge]) -> int:
     return len(charges)
 
 
-async def _copy_keys(conn: Connection, charges: Iterable[Charge]) -> None:
-    async with conn.cursor() as cursor, cursor.copy(_COPY_KEYS) as copy:
-        copy.set_types(_KEY_TYPES)
-        for charge in charges:
-            await copy.write_row(_key_row(charge))
-
-
 def _key_row(charge: Charge) -> tuple[UUID, str, str, bytes, dt.datetime, UUID]:
     event = charge.event
     return charge.attribution.workspace_id, event.source, event.source_id, event.hash, charge.used_at, charge.id
+
+
+def _encoded_keys(charges: Iterable[Charge]) -> Iterator[bytes]:
+    for charge in charges:
+        event = charge.event
+        yield b"".join(
+            (
+                _KEY_START,
+                copying.uuid(charge.attribution.workspace_id),
+                copying.text(event.source),
+                copying.text(event.source_id),
+                copying.raw(event.hash),
+                _pack_instant_and_id(8, copying.microseconds(charge.used_at), 16, charge.id.bytes),
+            )
+        )
 
 
 async def keys(conn: Connection, wanted: Collection[Key]) -> dict[Key, Row]:
@@ -148,50 +151,59 @@ async def add_events(
     The rows are copied once, into a table of this connection's own; the database makes the rest of them.
     """
     await conn.execute(STAGES["event"])
-    await _copy_events(conn, charges, transaction_id, now)
+    await copying.copy(conn, _COPY_EVENTS, _encoded_events(charges, transaction_id, now))
     await conn.execute(SQL["add_events"])
     await conn.execute(SQL["add_daily"])
     await conn.execute(SQL["add_hourly"], {"hours_since": hours_since})
 
 
-async def _copy_events(conn: Connection, charges: Iterable[Charge], transaction_id: UUID, now: dt.datetime) -> None:
-    async with conn.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-        copy.set_types(_EVENT_TYPES)
-        for charge in charges:
-            event, attribution = charge.event, charge.attribution
-            d = attribution.dimensions
-            await copy.write_row(
-                (
-                    attribution.workspace_id,
-                    charge.used_at,
-                    charge.id,
-                    event.source,
-                    event.source_id,
-                    event.type,
-                    event.subject,
-                    event.time,
-                    now,
-                    event.data,
-                    event.facts.run,
-                    *d[:13],
-                    charge.quantity,
-                    charge.tokens_in,
-                    charge.tokens_out,
-                    charge.credits,
-                    charge.tool_runs,
-                    charge.provider_cost,
-                    charge.state,
-                    charge.price_version_id,
-                    charge.counter_before,
-                    charge.overdrawn,
-                    charge.covered_by,
-                    charge.reverses,
-                    charge.adjusts,
-                    transaction_id,
-                    attribution.bucket,
-                    attribution.hour_bucket,
-                )
+def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.datetime) -> Iterator[bytes]:
+    commit = copying.timestamp(now) + copying.uuid(transaction_id)
+    repeated: dict[str, bytes] = {}
+    for charge in charges:
+        event, attribution = charge.event, charge.attribution
+        words = event.source, event.type, event.subject, charge.state
+        for word in words:
+            if word not in repeated:
+                repeated[word] = copying.text(word)
+        source, type_, subject, state = words
+        used_at = copying.microseconds(charge.used_at)
+        yield b"".join(
+            (
+                attribution.encoded or _encode(attribution),
+                commit,
+                _pack_instant_and_id(8, used_at, 16, charge.id.bytes),
+                copying.timestamp(event.time),
+                repeated[source],
+                repeated[type_],
+                repeated[subject],
+                copying.text(event.source_id),
+                copying.text(event.data),
+                copying.text(event.facts.run),
+                copying.numeric(charge.quantity),
+                _pack_figures(8, charge.tokens_in, 8, charge.tokens_out, 8, charge.credits, 8, charge.tool_runs),
+                copying.int8(charge.provider_cost),
+                repeated[state],
+                copying.uuid(charge.price_version_id),
+                copying.TRUE if charge.overdrawn else copying.FALSE,
+                _rare(charge),
             )
+        )
+
+
+def _rare(charge: Charge) -> bytes:
+    before, covered_by, reverses, adjusts = charge.counter_before, charge.covered_by, charge.reverses, charge.adjusts
+    if before is None and covered_by is None and reverses is None and adjusts is None:
+        return _NOTHING_RARE
+    return copying.numeric(before) + copying.uuid(covered_by) + copying.uuid(reverses) + copying.uuid(adjusts)
+
+
+def _encode(attribution: Attribution) -> bytes:
+    """The beginning of each row of this attribution's, kept with it."""
+    values = (attribution.workspace_id, *attribution.dimensions, attribution.bucket, attribution.hour_bucket)
+    fields = (copying.uuid(value) if isinstance(value, UUID) else copying.text(value) for value in values)
+    attribution.encoded = _EVENT_START + b"".join(fields)
+    return attribution.encoded
 
 
 async def counters(
