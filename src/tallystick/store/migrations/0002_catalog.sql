@@ -67,6 +67,7 @@ CREATE TABLE billing_period (
     ends_at timestamptz NOT NULL,
     subscription_id uuid NOT NULL,
     plan_version_id uuid NOT NULL,
+    runs_started bigint NOT NULL DEFAULT 0,
     closed_at timestamptz,
     PRIMARY KEY (workspace_id, starts_at),
     CHECK (starts_at < ends_at)

@@ -21,7 +21,7 @@ CREATE TABLE balance (
     PRIMARY KEY (workspace_id, unit)
 ) WITH (fillfactor = 50);
 
--- tenant
+-- tenant: kept is what open holds relied on when it ended, less what expired of that since (rule M20)
 CREATE TABLE credit_grant (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -34,6 +34,7 @@ CREATE TABLE credit_grant (
     expires_at timestamptz,
     ended_at timestamptz,
     expired bigint NOT NULL DEFAULT 0,
+    kept bigint NOT NULL DEFAULT 0,
     reason text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL,
     PRIMARY KEY (workspace_id, id)

@@ -50,6 +50,7 @@ CREATE TABLE usage_event (
     price_version_id uuid,
     counter_before numeric,
     overdrawn boolean NOT NULL,
+    over_budget boolean NOT NULL,
     covered_by uuid,
     reverses uuid,
     adjusts uuid,
@@ -60,6 +61,9 @@ CREATE TABLE usage_event (
 CREATE INDEX usage_event_reverses ON usage_event (workspace_id, reverses) WHERE reverses IS NOT NULL;
 
 CREATE INDEX usage_event_adjusts ON usage_event (workspace_id, adjusts) WHERE adjusts IS NOT NULL;
+
+-- What a run came to, charge by charge: its receipt.
+CREATE INDEX usage_event_run ON usage_event (workspace_id, run) WHERE run IS NOT NULL;
 
 CREATE INDEX usage_event_unpriced ON usage_event (workspace_id, type, language_model) WHERE state = 'unpriced';
 
