@@ -50,7 +50,7 @@ WITH drawn AS MATERIALIZED (
 ), made AS (
     INSERT INTO usage_event (workspace_id, used_at, id, source, source_id, type, subject, time, received_at, data, run,
         meter, category, slug, status, project_id, user_id, workflow_id, agent_id, connector_id, language_model,
-        integration, quantity, tokens_in, tokens_out, credits, tool_runs, state, overdrawn, transaction_id)
+        integration, quantity, tokens_in, tokens_out, credits, tool_runs, state, overdrawn, over_budget, transaction_id)
     SELECT c.workspace_id, p.time, p.id, 'bench', p.id::text, c.type, c.workspace_id::text, p.time, p.time,
         format(c.data, p.tokens_in, p.tokens_out, p.n / 5, p.status)::json, 'run-' || p.n / 5, c.type, c.category,
         c.slug, p.status, c.project_id, c.user_id, c.workflow_id, c.agent_id, c.connector_id, c.language_model,
@@ -60,7 +60,7 @@ WITH drawn AS MATERIALIZED (
             WHEN 'execution' THEN 10000000
             ELSE 0
         END,
-        CASE c.category WHEN 'tool_calls' THEN 1000000000 ELSE 0 END, 'priced', false, p.transaction_id
+        CASE c.category WHEN 'tool_calls' THEN 1000000000 ELSE 0 END, 'priced', false, false, p.transaction_id
     FROM placed AS p
     JOIN bench_cell AS c ON c.workspace_no = p.workspace_no AND c.cell_no = p.cell_no
     ORDER BY p.n

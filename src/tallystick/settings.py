@@ -125,6 +125,25 @@ class Settings:
     )
     free_days: int = _setting(90, "Days until those grants expire.", low=1, high=36_500)
 
+    hold_seconds: int = _setting(
+        900, "Seconds that a hold lives when its request names no deadline (rule M20).", low=1, high=86_400
+    )
+    hold_seconds_max: int = _setting(
+        86_400, "Seconds that a hold may live, at most; extending counts from now.", low=1, high=31_536_000
+    )
+    hold_wait_seconds_max: int = _setting(
+        30, "Seconds that a hold may wait for open holds to settle, at most.", low=0, high=600
+    )
+    budgets_max: int = _setting(1_000, "Budgets of one workspace, at most.", low=1, high=100_000)
+    deploy_threshold: Decimal = _setting(
+        Decimal(5), "Credits below which new deployments are refused (rule M16).", low=0, high=100_000_000
+    )
+    negative_limit: Decimal = _setting(
+        Decimal(-10), "Credits at which deployments stop (rule M16); below zero.", low=-100_000_000, high=0
+    )
+    fine_tune_minimum: Decimal = _setting(
+        Decimal(25), "Credits of which more must be available for a fine-tuning job.", low=0, high=100_000_000
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")
 

@@ -45,6 +45,7 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     counter_before: int | Decimal | None = None
     id: UUID = _NO_ID
     overdrawn: bool = False
+    over_budget: bool = False
     covered_by: UUID | None = None
     reverses: UUID | None = None
     adjusts: UUID | None = None
@@ -143,5 +144,6 @@ def reversal_of(original: Charge, event: UsageEvent) -> Charge:
         provider_cost=None if original.provider_cost is None else -original.provider_cost,
         counter_before=None,
         overdrawn=False,
+        over_budget=False,
         reverses=original.id,
     )

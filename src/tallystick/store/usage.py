@@ -49,6 +49,7 @@ _EVENT_COLUMNS: Final = (
     "state",
     "price_version_id",
     "overdrawn",
+    "over_budget",
     "counter_before",
     "covered_by",
     "reverses",
@@ -186,6 +187,7 @@ def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.dat
                 repeated[state],
                 copying.uuid(charge.price_version_id),
                 copying.TRUE if charge.overdrawn else copying.FALSE,
+                copying.TRUE if charge.over_budget else copying.FALSE,
                 _rare(charge),
             )
         )

@@ -37,13 +37,13 @@ INSERT INTO usage_event (
     workspace_id, used_at, id, source, source_id, type, subject, time, received_at, data, run, meter, category, slug,
     status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration,
     quantity, tokens_in, tokens_out, credits, tool_runs, provider_cost, state, price_version_id, counter_before,
-    overdrawn, covered_by, reverses, adjusts, transaction_id
+    overdrawn, over_budget, covered_by, reverses, adjusts, transaction_id
 )
 SELECT
     workspace_id, used_at, id, source, source_id, type, subject, time, received_at, data, run, meter, category, slug,
     status, project_id, user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration,
     quantity, tokens_in, tokens_out, credits, tool_runs, provider_cost, state, price_version_id, counter_before,
-    overdrawn, covered_by, reverses, adjusts, transaction_id
+    overdrawn, over_budget, covered_by, reverses, adjusts, transaction_id
 FROM stage_event
 
 -- name: add_daily
