@@ -112,7 +112,7 @@ class Execution(Wire):
     finished_at: dt.datetime | None
 
 
-class Run(Wire):
+class Run(Wire, kw_only=True):
     """`idle` waits for its turn in a batch, `pending` for a runner. `reason` says why it was skipped, or failed.
 
     `creditsUsedCount` is everything charged for the run. `nodes` is null unless the run was made with its own. What has
