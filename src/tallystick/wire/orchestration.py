@@ -53,13 +53,14 @@ class PutWorkflow(Wire, forbid_unknown_fields=True):
     """What a play or tool runs from now on; a run that was made before keeps the nodes it was made with.
 
     `maxSteps` bounds the tool calls of an agent in one run; `concurrencyLimit` is how many runs may go on at once, null
-    for any number. While `isEnabled` is false, runs wait.
+    for any number. While `isEnabled` is false, runs wait. `name`, `kind` (a new one is a tool) and `isEnabled` stay as
+    they are where they are left out.
     """
 
     nodes: list[Node]
     name: Slug | None = None
-    kind: WorkflowKind = "tool"
-    is_enabled: bool = True
+    kind: WorkflowKind | None = None
+    is_enabled: bool | None = None
     max_steps: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     concurrency_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
 
