@@ -262,6 +262,11 @@ def _read(name: str, raw: object) -> Any:
     return value
 
 
+_AMOUNTS: Final = frozenset(
+    {"free_credits", "free_tool_runs", "deploy_threshold", "negative_limit", "fine_tune_minimum"}
+)
+
+
 def _read_bool(name: str, raw: object) -> bool:
     known = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
     value = known.get(str(raw).strip().lower())
@@ -284,11 +289,13 @@ def _read_decimal(name: str, raw: object) -> Decimal:
         value = Decimal("NaN")
     if isinstance(raw, bool) or not value.is_finite():
         raise _invalid(variable(name), raw, "must be a decimal number")
-    if name in ("free_credits", "free_tool_runs"):
+    if name in _AMOUNTS:
         try:
-            parse_credits(value)
+            parse_credits(value, signed=True)
         except TallystickError as error:
             raise _invalid(variable(name), raw, "must be an amount with at most nine decimals") from error
+    if name == "negative_limit" and value >= 0:
+        raise _invalid(variable(name), raw, "must lie below zero")
     return value
 
 

@@ -91,12 +91,12 @@ def _member(kind: str, scope: Scope) -> str | None:
     if kind == WHOLE:
         return WHOLE
     if kind == "apiKey":
-        return scope.api_key
+        return scope.api_key or None
     found: UUID | None = getattr(scope, f"{kind}_id")
     return None if found is None else str(found)
 
 
 def _window(per: str, run: str | None, at: dt.datetime) -> str | None:
     if per == "run":
-        return run
+        return run or None
     return f"{at.astimezone(dt.UTC):%Y-%m-%d}" if per == "day" else f"{at.astimezone(dt.UTC):%Y-%m}"

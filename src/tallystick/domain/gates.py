@@ -4,9 +4,11 @@ What refuses is named, with its figures and the way on. Where several things ref
 what no money can mend comes before money, the workspace's money before its own caps.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from tallystick.domain.budgets import Usage, WindowKey
 from tallystick.domain.grants import CREDITS, TOOL_RUNS
@@ -27,38 +29,45 @@ REASONS: Final = (
 ACTIONS: Final = ("run", "tool", "deploy", "fineTune")
 """What can be asked about without holding."""
 
+_DRAWS_ON: Final[Mapping[str, tuple[str, ...]]] = {
+    "run": (CREDITS,),
+    "tool": (CREDITS, TOOL_RUNS),
+    "deploy": (CREDITS,),
+    "fineTune": (CREDITS,),
+}
 _NOT_ENOUGH: Final = {CREDITS: "notEnoughCredits", TOOL_RUNS: "notEnoughToolRuns"}
 _SHOWN: Final = {CREDITS: "credits", TOOL_RUNS: "toolRuns"}
-_WAY_ON: Final = {
-    "trialEnded": "Add a payment method, or move to the Free plan; runs resume at once.",
-    "pastDue": "Pay the open invoice; runs resume at once.",
-    "negativeLimitReached": "Add credits to settle the negative balance.",
-    "deploymentsDisabled": "Add credits, or undeploy what is no longer needed.",
-    "runQuotaReached": "Wait for the next billing period, or upgrade the plan.",
-    "notEnoughCredits": "Top up or upgrade, or wait until open holds have settled.",
-    "notEnoughToolRuns": "Top up or upgrade, or wait until open holds have settled.",
-    "budgetExceeded": "Raise the budget, or wait for its next window.",
-}
+_WORDS: Final = {CREDITS: "credit", TOOL_RUNS: "tool run"}
 
 
 @dataclass(frozen=True, slots=True)
 class Funds:
-    """One balance in nano-units; `overage` is how far beyond it the contract still allows (rule M12)."""
+    """One balance in nano-units; `overage` is how far beyond it the contract still allows, None without end (M12)."""
 
     posted: int
     held: int
-    overage: int = 0
+    overage: int | None = 0
 
     @property
     def available(self) -> int:
-        return self.posted - self.held + self.overage
+        """What a new hold may take; where overage has no end, what is there without it."""
+        return self.posted - self.held + (self.overage or 0)
+
+    def covers(self, amount: int) -> bool:
+        """Whether `amount` is there."""
+        return self.overage is None or amount <= self.available
+
+    def above(self, floor: int) -> bool:
+        """Whether more than `floor` is there."""
+        return self.overage is None or self.available > floor
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What stands in the way whatever the money: the subscription's state, the plan's run quota, the limits of M16.
 
-    `runs_started` counts those of the current billing period; limits are nano-credits on `posted`.
+    `runs_started` counts those of the current billing period; limits are nano-credits on `posted`. `subscription_id`
+    and `plan` only say what blocks.
     """
 
     trial_ended: bool = False
@@ -68,11 +77,36 @@ class Standing:
     deploy_threshold: int = 5 * NANO
     negative_limit: int = -10 * NANO
     fine_tune_minimum: int = 25 * NANO
+    subscription_id: UUID | None = None
+    plan: str | None = None
+
+    @property
+    def subscription(self) -> dict[str, str]:
+        """The subscription, as what blocks."""
+        identity = "subscription" if self.subscription_id is None else str(self.subscription_id)
+        return {"kind": "subscription", "id": identity, "name": self.plan or "subscription"}
+
+
+def standing_of(status: str | None, **terms: Any) -> Standing:
+    """The standing of a subscription in this state, None where there is none; `terms` are the other fields.
+
+    A trial without a payment method ends as `paused`, dunning as `past_due`; until then runs go on (rules M23, M24).
+    """
+    return Standing(trial_ended=status == "paused", past_due=status == "past_due", **terms)
+
+
+def overage_of(at_zero: str | None) -> int | None:
+    """How far beyond its credits a plan that is to `deny` or `invoice` goes; None is without end (rule M12)."""
+    return None if at_zero == "invoice" else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Allowed, or why not: a code of `REASONS`, a sentence, and the figures."""
+    """Allowed, or why not: a code of `REASONS`, a sentence, and the figures.
+
+    `details` of every refusal has `unit`, `needed`, `available` and `held` in whole units as exact numbers, `blocking`
+    with kind, id and name, and `wayOn`, a sentence that says what to do next.
+    """
 
     allowed: bool
     reason: str | None = None
@@ -96,9 +130,16 @@ def decide_hold(
     *,
     new_run: bool = False,
 ) -> Decision:
-    """Whether `needed` may be set aside. `new_run` says that this hold would start a run of the quota."""
-    refused = _standing(standing, new_run=new_run)
-    return refused or _money(needed, funds) or _caps(needed, budgets) or ALLOWED
+    """Whether `needed` may be set aside. `new_run` says that this hold would start a run of the quota.
+
+    Nothing of a unit takes nothing of it: no balance and no budget of that unit refuses it, however far below zero.
+    """
+    return (
+        _standing(standing, needed, funds, new_run=new_run)
+        or _money(needed, funds)
+        or _caps(needed, budgets, lambda unit, left: 0 < needed.of(unit) > left)
+        or ALLOWED
+    )
 
 
 def decide_action(
@@ -107,66 +148,136 @@ def decide_action(
     funds: Mapping[str, Funds],
     standing: Standing,
     budgets: Iterable[tuple[WindowKey, Usage]] = (),
+    *,
+    new_run: bool | None = None,
 ) -> Decision:
     """Whether this may start, nothing being held. `amount` is in nano-units: credits, for a tool the tool runs.
 
-    At zero credits nothing new starts, however cheap (rule M12); a tool needs both balances (rule M10).
+    At zero credits nothing new starts, however cheap (rule M12), and so it is with a budget that has nothing left; a
+    tool needs both balances (rule M10), and budgets of both stand over it. Every `run` is a new one of the quota
+    unless `new_run` says otherwise.
     """
-    posted = funds[CREDITS].posted
-    if action == "deploy" and posted <= standing.negative_limit:
-        return _refuse("negativeLimitReached", posted=posted, limit=standing.negative_limit)
-    if action == "deploy" and posted < standing.deploy_threshold:
-        return _refuse("deploymentsDisabled", posted=posted, threshold=standing.deploy_threshold)
     needed = Amounts(0, amount) if action == "tool" else Amounts(amount, 0)
-    refused = _standing(standing, new_run=action == "run") or _above_zero(action, standing, funds)
-    return refused or _money(needed, funds) or _caps(needed, budgets) or ALLOWED
+    units = _DRAWS_ON[action]
+    starts = action == "run" if new_run is None else new_run
+    return (
+        _standing(standing, needed, funds, new_run=starts)
+        or (_limits(needed, funds[CREDITS], standing) if action == "deploy" else None)
+        or _more_than(units, standing.fine_tune_minimum if action == "fineTune" else 0, needed, funds)
+        or _money(needed, funds)
+        or _caps(needed, budgets, lambda unit, left: unit in units and (left <= 0 or needed.of(unit) > left))
+        or ALLOWED
+    )
 
 
-def _standing(standing: Standing, *, new_run: bool) -> Decision | None:
+def _standing(standing: Standing, needed: Amounts, funds: Mapping[str, Funds], *, new_run: bool) -> Decision | None:
+    unit = TOOL_RUNS if needed.tool_runs and not needed.credits else CREDITS
+    asked = _figures(unit, needed.of(unit), funds[unit])
     if standing.trial_ended:
-        return _refuse("trialEnded")
+        return _refuse(
+            "trialEnded",
+            "The trial has ended.",
+            asked | {"blocking": standing.subscription},
+            "Add a payment method, or move to the Free plan; runs resume at once.",
+        )
     if standing.past_due:
-        return _refuse("pastDue")
+        return _refuse(
+            "pastDue",
+            "An invoice is past due.",
+            asked | {"blocking": standing.subscription},
+            "Pay the open invoice; runs resume at once.",
+        )
     if new_run and standing.run_quota is not None and standing.runs_started >= standing.run_quota:
-        return _refuse("runQuotaReached", quota=standing.run_quota, started=standing.runs_started)
+        return _refuse(
+            "runQuotaReached",
+            f"All {standing.run_quota} runs of this billing period have been started.",
+            {"unit": "runs", "needed": 1, "available": 0, "held": 0, "blocking": standing.subscription}
+            | {"limit": standing.run_quota, "started": standing.runs_started},
+            "Wait for the next billing period, or upgrade the plan.",
+        )
     return None
 
 
-def _above_zero(action: str, standing: Standing, funds: Mapping[str, Funds]) -> Decision | None:
-    floor = standing.fine_tune_minimum if action == "fineTune" else 0
-    for unit in (CREDITS, TOOL_RUNS) if action == "tool" else (CREDITS,):
-        if funds[unit].available <= (floor if unit == CREDITS else 0):
-            return _short(unit, floor, funds[unit])
+def _limits(needed: Amounts, funds: Funds, standing: Standing) -> Decision | None:
+    """Rule M16, on what is posted: holds do not count. What the contract allows beyond it does (rule M12)."""
+    if funds.overage is None:
+        return None
+    reach = funds.posted + funds.overage
+    figures = _figures(CREDITS, needed.credits, funds) | {"blocking": _balance(CREDITS), "posted": _told(funds.posted)}
+    if reach <= standing.negative_limit:
+        return _refuse(
+            "negativeLimitReached",
+            "You've used all your available credits. Please add more credits to your account to continue.",
+            figures | {"limit": _told(standing.negative_limit)},
+            "Add credits; the negative balance is settled first.",
+        )
+    # At zero every new deployment is refused, also where the threshold is zero.
+    if reach < standing.deploy_threshold or reach <= 0:
+        return _refuse(
+            "deploymentsDisabled",
+            f"New deployments need a balance {'of at least' if standing.deploy_threshold else 'above'} "
+            f"{_count(standing.deploy_threshold, CREDITS)}; it is {format_credits(reach)}.",
+            figures
+            | {"needed": _told(max(needed.credits, standing.deploy_threshold))}
+            | {"threshold": _told(standing.deploy_threshold)},
+            "Add credits, or undeploy what is no longer needed.",
+        )
+    return None
+
+
+def _more_than(units: Iterable[str], minimum: int, needed: Amounts, funds: Mapping[str, Funds]) -> Decision | None:
+    """More than nothing must be there, of credits more than `minimum`."""
+    for unit in units:
+        floor = minimum if unit == CREDITS else 0
+        if not funds[unit].above(floor) and needed.of(unit) <= floor:
+            figures = _figures(unit, floor, funds[unit]) | {"moreThan": _told(floor), "blocking": _balance(unit)}
+            available = format_credits(funds[unit].available)
+            sentence = f"More than {_count(floor, unit)} must be available; there are {available}."
+            return _refuse(_NOT_ENOUGH[unit], sentence, figures, _mend(floor + 1, funds[unit]))
+        if not funds[unit].above(floor):
+            return _short(unit, needed.of(unit), funds[unit])
     return None
 
 
 def _money(needed: Amounts, funds: Mapping[str, Funds]) -> Decision | None:
     for unit, amount in needed.by_unit().items():
-        if amount > 0 and amount > funds[unit].available:
+        if amount > 0 and not funds[unit].covers(amount):
             return _short(unit, amount, funds[unit])
     return None
 
 
-def _caps(needed: Amounts, budgets: Iterable[tuple[WindowKey, Usage]]) -> Decision | None:
+def _short(unit: str, needed: int, funds: Funds) -> Decision:
+    figures = _figures(unit, needed, funds) | {"blocking": _balance(unit)}
+    sentence = f"This needs {_count(needed, unit)}; {format_credits(funds.available)} available."
+    return _refuse(_NOT_ENOUGH[unit], sentence, figures, _mend(needed, funds))
+
+
+def _mend(needed: int, funds: Funds) -> str:
+    """Waiting helps only where the money is there and set aside."""
+    if needed <= funds.available + funds.held:
+        return "Wait until open holds have settled, or top up."
+    return "Top up, or upgrade the plan."
+
+
+def _caps(
+    needed: Amounts, budgets: Iterable[tuple[WindowKey, Usage]], refuses: Callable[[str, int], bool]
+) -> Decision | None:
     """The most restrictive budget decides: of those that refuse, the one with least left."""
-    over = [
-        (usage.left, key, usage)
-        for key, usage in budgets
-        if usage.left < needed.of(usage.budget.unit) or (usage.left <= 0 and needed.of(usage.budget.unit) > 0)
-    ]
+    over = [(usage.left, key, usage) for key, usage in budgets if refuses(usage.budget.unit, usage.left)]
     if not over:
         return None
     left, key, usage = min(over, key=lambda entry: (entry[0], entry[1]))
-    budget = usage.budget
-    return _refuse(
-        "budgetExceeded",
-        needed=needed.of(budget.unit),
-        available=max(left, 0),
-        held=usage.held,
-        spent=usage.spent,
-        limit=budget.amount,
-        unit=_SHOWN[budget.unit],
-        blocking={
+    budget, asked = usage.budget, needed.of(usage.budget.unit)
+    available = _count(max(left, 0), budget.unit)
+    wanted = f"; this needs {format_credits(asked)}." if asked else "."
+    figures = {
+        "unit": _SHOWN[budget.unit],
+        "needed": _told(asked),
+        "available": _told(max(left, 0)),
+        "held": _told(usage.held),
+        "spent": _told(usage.spent),
+        "limit": _told(budget.amount),
+        "blocking": {
             "kind": "budget",
             "id": str(budget.id),
             "name": budget.name,
@@ -175,36 +286,47 @@ def _caps(needed: Amounts, budgets: Iterable[tuple[WindowKey, Usage]]) -> Decisi
             "per": budget.per,
             "window": key.window,
         },
-    )
-
-
-def _short(unit: str, needed: int, funds: Funds) -> Decision:
+    }
     return _refuse(
-        _NOT_ENOUGH[unit],
-        needed=needed,
-        available=funds.available,
-        held=funds.held,
-        unit=_SHOWN[unit],
-        blocking={"kind": "balance", "id": _SHOWN[unit], "name": _SHOWN[unit]},
+        "budgetExceeded", f'The budget "{budget.name}" has {available} left{wanted}', figures, _wait_for(usage, asked)
     )
 
 
-_AMOUNTS: Final = frozenset({"needed", "available", "held", "spent", "limit", "posted", "threshold"})
+def _wait_for(usage: Usage, asked: int) -> str:
+    budget = usage.budget
+    if max(asked, 1) > budget.amount:
+        return "Raise the budget, or ask for less." if budget.amount else "Raise the budget."
+    if max(asked, 1) <= usage.left + usage.held:
+        return "Wait until open holds have settled, or raise the budget."
+    if budget.per == "run":
+        return "Raise the budget: this run is at its cap."
+    return f"Raise the budget, or wait for the next {budget.per} (UTC)."
 
 
-def _refuse(reason: str, **details: Any) -> Decision:
-    """Amounts are told as exact decimals."""
-    shown = {name: format_credits(value) if name in _AMOUNTS else value for name, value in details.items()}
-    return Decision(False, reason, _SENTENCES[reason].format(**shown), shown | {"wayOn": _WAY_ON[reason]})
+def _figures(unit: str, needed: int, funds: Funds) -> dict[str, Any]:
+    figures = {
+        "unit": _SHOWN[unit],
+        "needed": _told(needed),
+        "available": _told(funds.available),
+        "held": _told(funds.held),
+    }
+    return figures | ({"overage": _told(funds.overage)} if funds.overage else {})
 
 
-_SENTENCES: Final = {
-    "trialEnded": "The trial has ended.",
-    "pastDue": "An invoice is past due.",
-    "negativeLimitReached": "The balance of {posted} credits has reached the negative limit of {limit}.",
-    "deploymentsDisabled": "New deployments need at least {threshold} credits; there are {posted}.",
-    "runQuotaReached": "All {quota} runs of this billing period have been started.",
-    "notEnoughCredits": "{needed} credits are needed, {available} are available.",
-    "notEnoughToolRuns": "{needed} tool runs are needed, {available} are available.",
-    "budgetExceeded": "{needed} {unit} are needed, the budget has {available} left.",
-}
+def _balance(unit: str) -> dict[str, str]:
+    """A balance, as what blocks."""
+    return {"kind": "balance", "id": _SHOWN[unit], "name": _SHOWN[unit]}
+
+
+def _refuse(reason: str, sentence: str, figures: Mapping[str, Any], way_on: str) -> Decision:
+    return Decision(False, reason, sentence, {**figures, "wayOn": way_on})
+
+
+def _told(nano: int) -> int | Decimal:
+    """An amount as it stands in details: a number with all its digits."""
+    return nano // NANO if nano % NANO == 0 else Decimal(format_credits(nano))
+
+
+def _count(nano: int, unit: str) -> str:
+    """An amount as it stands in a sentence."""
+    return f"{format_credits(nano)} {_WORDS[unit]}{'' if nano == NANO else 's'}"
