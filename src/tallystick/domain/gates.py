@@ -232,7 +232,11 @@ def _more_than(units: Iterable[str], minimum: int, needed: Amounts, funds: Mappi
         if not funds[unit].above(floor) and needed.of(unit) <= floor:
             figures = _figures(unit, floor, funds[unit]) | {"moreThan": _told(floor), "blocking": _balance(unit)}
             available = format_credits(funds[unit].available)
-            sentence = f"More than {_count(floor, unit)} must be available; there are {available}."
+            sentence = (
+                f"More than {_count(floor, unit)} must be available; there are {available}."
+                if floor
+                else f"Nothing new starts without {_WORDS[unit]}s; {available} available."
+            )
             return _refuse(_NOT_ENOUGH[unit], sentence, figures, _mend(floor + 1, funds[unit]))
         if not funds[unit].above(floor):
             return _short(unit, needed.of(unit), funds[unit])
