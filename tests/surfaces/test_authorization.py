@@ -87,6 +87,8 @@ TABLE: Final[Mapping[str, Row]] = {
     "add_price": Row(OPERATOR, 400, body={"target": "tool.call", "model": "nonsense", "rates": {}, "reason": "test"}),
     "list_plans": Row(READERS, 200),
     "list_meters": Row(READERS, 200),
+    "get_receipt": Row(READERS, 404, parts={"run": "run-1"}),
+    "refund_run": Row(OPERATOR, 404, parts={"run": "run-1"}, body={"reason": "test"}),
     "add_meter": Row(
         OPERATOR,
         400,
