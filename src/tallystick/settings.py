@@ -144,6 +144,15 @@ class Settings:
     fine_tune_minimum: Decimal = _setting(
         Decimal(25), "Credits of which more must be available for a fine-tuning job.", low=0, high=100_000_000
     )
+    receipt_charges_max: int = _setting(
+        20_000, "Charges of one run that a receipt shows, at most; then `receiptTooLarge`.", low=1, high=1_000_000
+    )
+    estimate_days: int = _setting(
+        30, "Days back from which estimates take runs when their request names no range.", low=1, high=366
+    )
+    estimate_runs_max: int = _setting(
+        1_000, "Runs that an estimate or a simulation looks at, at most; the newest count.", low=1, high=100_000
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")
 

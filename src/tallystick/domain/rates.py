@@ -42,7 +42,7 @@ _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 PER_MILLION: Final = REPORTED[:9]
 PER_THOUSAND: Final = REPORTED[9:]
 
-_FALLBACK: Final = {
+FALLBACK: Final = {
     "cachedInputTokens": "inputTokens",
     "cacheWriteTokens": "inputTokens",
     "cacheWrite1hTokens": "cacheWriteTokens",
@@ -277,7 +277,7 @@ def _compile_counters(table: Mapping[str, Any]) -> tuple[int, ...]:
     def price(name: str) -> int:
         if name in own:
             return own[name]
-        return price(_FALLBACK[name]) if name in _FALLBACK else 0
+        return price(FALLBACK[name]) if name in FALLBACK else 0
 
     return tuple(price(name) for name in REPORTED)
 

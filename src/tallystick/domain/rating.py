@@ -91,7 +91,12 @@ def rate_percentage(version: PriceVersion, cost_usd: Decimal | Fraction) -> int:
 
 
 def token_numerator(version: PriceVersion, counters: TokenCounters, time: dt.datetime) -> int:
-    """Sum over all counters of count × nano-credits per million, for a call at the `time` (aware) of its event.
+    """Sum over all counters of count × nano-credits per million, for a call at the `time` (aware) of its event."""
+    return sum(map(mul, counters, token_rates(version, counters, time)))
+
+
+def token_rates(version: PriceVersion, counters: TokenCounters, time: dt.datetime) -> tuple[int, ...]:
+    """Nano-credits per million of each counter, as this call at `time` (aware) is priced.
 
     A request-size tier is chosen by this call's input tokens and prices every token of the call (rule M5); a schedule
     by the hour of the UTC day.
@@ -99,11 +104,11 @@ def token_numerator(version: PriceVersion, counters: TokenCounters, time: dt.dat
     tokens = _compiled(version, Tokens)
     bands = _window(tokens, time) if tokens.windows else tokens.bands
     if len(bands) == 1:
-        return sum(map(mul, counters, bands[0][1]))
+        return bands[0][1]
     size = sum(counters[:6])
     for threshold, table in bands:
         if size > threshold:
-            return sum(map(mul, counters, table))
+            return table
     raise AssertionError("the last band has no threshold")
 
 
