@@ -43,7 +43,7 @@ class Ledger(RuleBasedStateMachine):
         self.included = included
         if included:
             self._issue("plan", included, PRIORITIES["plan"], self.period_end)
-        self._book().schedule(self.period_end)
+        self._book().schedule(self.period_end, None)
 
     @rule(
         source=st.sampled_from(["free", "promotion", "adjustment", "purchase"]),
@@ -88,7 +88,7 @@ class Ledger(RuleBasedStateMachine):
                     self._expire(purse)
             if instant == self.period_end:
                 self._reset()
-            self._book().schedule(self.period_end)
+            self._book().schedule(self.period_end, None)
         self.now = until
 
     @invariant()
@@ -146,7 +146,7 @@ class Ledger(RuleBasedStateMachine):
     def what_falls_due_is_scheduled(self) -> None:
         book = Book(dataclasses.replace(self.balance), self.grants)
         noted = self.balance.due_at
-        book.schedule(self.period_end)
+        book.schedule(self.period_end, None)
         # It may be early (the grant was used up meanwhile), never late.
         assert noted is not None and book.balance.due_at is not None
         assert self.now < noted <= book.balance.due_at

@@ -10,6 +10,7 @@ import msgspec
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.counters import TokenCounters, disjoint
 from tallystick.domain.events import LITELLM, EventData, UsageEvent, quantity_of
+from tallystick.domain.holds import Scope
 from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
 from tallystick.domain.prices import PriceBook, PriceVersion
 from tallystick.domain.pricing import Use, amount, provider_cost, version_for
@@ -27,7 +28,8 @@ _NO_ID: Final = UUID(int=0)
 class Charge(msgspec.Struct, eq=False, gc=False):
     """One event's line item. Amounts in nano-units, provider cost in nano-USD.
 
-    `tier` is set where a tiered price must still be applied, once its counter is locked.
+    `tier` is set where a tiered price must still be applied, once its counter is locked; `settles` where it is booked
+    by settling a hold. `run` and `api_key` are those of the usage, also on what takes it back.
     """
 
     event: UsageEvent
@@ -49,6 +51,15 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     covered_by: UUID | None = None
     reverses: UUID | None = None
     adjusts: UUID | None = None
+    run: str | None = None
+    api_key: str | None = None
+    settles: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """What budgets go by."""
+        d = self.attribution.dimensions
+        return Scope(self.run, d.project_id, d.user_id, d.workflow_id, d.agent_id, self.api_key)
 
     def apply_tier(self, before: int | Decimal) -> int | Decimal:
         """Rate against the counter as it stands; the counter after it (rule M5). A reversal takes back from its end."""
@@ -77,8 +88,11 @@ def charge_for(event: UsageEvent, attribution: Attribution, prices: PriceBook) -
         charge = Charge(event, attribution, use.quantity, event.time, provider_cost=provider_cost(use))
     if kind == TOOL_CALL:
         charge.tool_runs = parse_credits(use.quantity, field="quantity")
+    charge.run = facts.run or None
+    charge.api_key = facts.api_key or None
     if kind == DIRECT_CHARGE:
         charge.state = DIRECT
+        charge.tool_runs = parse_credits(facts.tool_runs or 0, field="toolRuns")
         charge.credits = parse_credits(use.quantity, field="quantity")
     elif attribution.waived:
         charge.state = WAIVED

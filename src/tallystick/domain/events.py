@@ -54,6 +54,7 @@ class EventData(msgspec.Struct, rename="camel", frozen=True, gc=False):
     status: str | None = None
     quantity: Decimal | None = None
     cost: Decimal | None = None
+    tool_runs: Decimal | None = None
     kind: _Name = None
     label: _Name = None
     input_tokens: _Count = None
@@ -170,7 +171,7 @@ def read_data(data: bytes) -> tuple[EventData, bytes]:
     # The plain search first: it costs a hundredth of the exact one.
     if b"\\u0000" in canonical and _NUL.search(canonical):
         raise TallystickError("invalidData", "data must not contain NUL characters.")
-    for name in ("quantity", "cost"):
+    for name in ("quantity", "cost", "toolRuns"):
         given = plain.get(name)
         if type(given) is str and not is_decimal(given):
             raise TallystickError("invalidData", f"{name} must be a number or a decimal string.", field=name)

@@ -33,7 +33,10 @@ class GrantTerms:
 
 @dataclass(slots=True)
 class Grant:
-    """One grant while its workspace is locked. `remaining` never goes below zero (rule M15)."""
+    """One grant while its workspace is locked. `remaining` never goes below zero (rule M15).
+
+    `kept` is what open holds relied on when it ended, less what expired of that since: alive for settles only (M20).
+    """
 
     id: UUID
     unit: str
@@ -47,6 +50,7 @@ class Grant:
     reason: str = ""
     ended_at: dt.datetime | None = None
     expired: int = 0
+    kept: int = 0
 
     @property
     def consumed(self) -> int:
@@ -54,7 +58,7 @@ class Grant:
         return self.amount - self.remaining - self.expired
 
     def alive(self, now: dt.datetime) -> bool:
-        return self.ended_at is None and (self.expires_at is None or self.expires_at > now)
+        return self.ended_at is None and not self.kept and (self.expires_at is None or self.expires_at > now)
 
 
 def burn_order(grant: Grant) -> tuple[int, dt.datetime, dt.datetime, UUID]:

@@ -97,17 +97,26 @@ class Book:
         self.balance.allocation_no += 1
         self._book("grant", key, transaction_id, grant.created_at, entries, grant.reason, actor)
 
-    def use(self, amount: int, transaction_id: UUID, *, key: str, at: dt.datetime) -> None:
-        """Book usage of `amount` > 0: grants in burn order, the rest as overdraft. Never refuses for money (M8)."""
+    def use(self, amount: int, transaction_id: UUID, *, key: str, at: dt.datetime, settled: int = 0) -> None:
+        """Book usage of `amount` > 0: grants in burn order, the rest as overdraft. Never refuses for money (M8).
+
+        The part that settles holds, `settled`, first burns what was kept for them of grants that have ended (M20).
+        """
         self._guard(self.balance.used + amount)
         entries = []
-        rest = amount
+        from_kept = min(settled, amount)
+        for grant in self._kept() if from_kept else ():
+            taken = min(from_kept, grant.remaining)
+            entries.append(self._move(grant, -taken))
+            from_kept -= taken
+            self._end_if_empty(grant, at)
+        rest = amount + sum(entry.amount for entry in entries)
         for grant in sorted((g for g in self.grants.values() if g.remaining > 0 and g.alive(at)), key=burn_order):
+            if not rest:
+                break
             taken = min(rest, grant.remaining)
             entries.append(self._move(grant, -taken))
             rest -= taken
-            if not rest:
-                break
         if rest:
             entries.append(self._overdraw(rest))
         self.balance.used += amount
@@ -165,11 +174,40 @@ class Book:
         if entries:
             self._book("usage", key, transaction_id, at, entries, "history")
 
+    def set_aside(self, amount: int, until: dt.datetime) -> None:
+        """Hold `amount` more, at the latest until then. Whether it is there is the gate's question."""
+        self._guard(self.balance.held + amount)
+        self.balance.held += amount
+        self._due_by(until)
+        self.rescheduled = True
+
+    def release(self, amount: int) -> None:
+        """Hold `amount` less."""
+        self.balance.held -= amount
+        self.rescheduled = True
+
+    def let_go(self, transaction_id: UUID, *, at: dt.datetime) -> None:
+        """Expire what was kept of ended grants and no open hold relies on any more (rule M20)."""
+        excess = sum(grant.remaining for grant in self._kept()) - self.balance.held
+        entries: list[Entry] = []
+        for grant in reversed(self._kept()):
+            if excess <= 0:
+                break
+            gone = min(excess, grant.remaining)
+            excess -= gone
+            grant.kept -= gone
+            entries += self._lapse(grant, gone)
+            self._end_if_empty(grant, at)
+        if entries:
+            gone = sum(entry.amount for entry in entries if entry.account == "expired")
+            self.balance.allocation = max(self.balance.allocation - gone, 0)
+            self._book("expiry", f"kept:{self.balance.seq + 1}", transaction_id, at, entries)
+
     def expire(self, grant: Grant, transaction_id: UUID, *, at: dt.datetime, reason: str = "", actor: str = "") -> None:
-        """End a grant; what is left of it leaves the balance and the allocation."""
-        left = grant.remaining
+        """End a grant; what is left of it leaves the balance and the allocation, but for what open holds rely on."""
         entries = self._expire_entries(grant, at)
         if entries:
+            left = sum(entry.amount for entry in entries if entry.account == "expired")
             self.balance.allocation = max(self.balance.allocation - left, 0)
             self._book("expiry", f"expiry:{grant.id}", transaction_id, at, entries, reason, actor)
 
@@ -181,9 +219,10 @@ class Book:
         entries: list[Entry] = []
         left = 0
         for grant in sorted(self.grants.values(), key=burn_order):
-            if grant.source == "plan" and grant.ended_at is None:
-                left += grant.remaining
+            if grant.source == "plan" and grant.ended_at is None and not grant.kept:
+                before = grant.expired
                 entries += self._expire_entries(grant, at)
+                left += grant.expired - before
         for grant in given:
             entries += self._issue_entries(grant)
         if given:
@@ -194,11 +233,12 @@ class Book:
         if entries:
             self._book("reset", key, transaction_id, at, entries)
 
-    def schedule(self, period_end: dt.datetime | None) -> None:
-        """Set due_at to the earliest instant at which a grant with something left expires or the period ends."""
-        instants = [g.expires_at for g in self.grants.values() if g.remaining > 0 and g.expires_at is not None]
-        if period_end is not None:
-            instants.append(period_end)
+    def schedule(self, period_end: dt.datetime | None, hold_end: dt.datetime | None) -> None:
+        """Set due_at to the earliest instant at which a grant with something left, the period or a hold ends."""
+        instants = [
+            g.expires_at for g in self.grants.values() if g.remaining > 0 and g.expires_at is not None and not g.kept
+        ]
+        instants += [instant for instant in (period_end, hold_end) if instant is not None]
         self.balance.due_at = min(instants, default=None)
         self.rescheduled = True
 
@@ -216,14 +256,34 @@ class Book:
         return entries
 
     def _expire_entries(self, grant: Grant, at: dt.datetime) -> list[Entry]:
-        left = grant.remaining
-        grant.ended_at = at
         self.touched.add(grant.id)
-        if not left:
-            return []
-        grant.expired += left
-        self.balance.expired += left
-        return [self._move(grant, -left), Entry("expired", None, left, self.balance.expired)]
+        grant.kept = self._relied_on(grant)
+        left = grant.remaining - grant.kept
+        entries = self._lapse(grant, left) if left else []
+        self._end_if_empty(grant, at)
+        return entries
+
+    def _lapse(self, grant: Grant, amount: int) -> list[Entry]:
+        grant.expired += amount
+        self.balance.expired += amount
+        return [self._move(grant, -amount), Entry("expired", None, amount, self.balance.expired)]
+
+    def _end_if_empty(self, grant: Grant, at: dt.datetime) -> None:
+        """What is kept of a grant outlives its end; it has ended once that is gone."""
+        if not grant.remaining:
+            grant.ended_at = at
+
+    def _relied_on(self, grant: Grant) -> int:
+        """What open holds rely on of a grant that ends: they rely on grants in burn order (rule M20)."""
+        if not self.balance.held:
+            return 0
+        place = burn_order(grant)
+        before = sum(g.remaining for g in self.grants.values() if g.ended_at is None and burn_order(g) < place)
+        return min(grant.remaining, max(self.balance.held - before, 0))
+
+    def _kept(self) -> list[Grant]:
+        """Ended grants of which something is kept, in burn order."""
+        return sorted((g for g in self.grants.values() if g.kept and g.remaining), key=burn_order)
 
     def _add(self, grant: Grant) -> None:
         self.grants[grant.id] = grant

@@ -93,6 +93,8 @@ class Rerating:
         tool_runs = 0
         if stored.meter == TOOL_CALL:
             tool_runs = NANO if quantity == 1 else parse_credits(quantity, field="quantity")
+        if stored.meter == DIRECT_CHARGE:
+            tool_runs = parse_credits(facts.tool_runs or 0, field="toolRuns")
         amount = self._amount(stored, facts, quantity, None)
         return quantity, 0, 0, amount, tool_runs, None if facts.cost is None else cost
 

@@ -27,11 +27,12 @@ def counts(grants: Iterable[Grant], *, period: Period, overdraft: int) -> Counts
     """
     available = used = additional = 0
     for grant in grants:
-        if not alive_within(grant, period):
+        lives = alive_within(grant, period)
+        if not lives and not kept_within(grant, period):
             continue
         if grant.source in _INCLUDED:
-            available += grant.amount - grant.expired
-            used += grant.consumed
+            available += grant.amount - grant.expired if lives else grant.kept
+            used += grant.consumed if lives else grant.kept - grant.remaining
         elif grant.source == "purchase":
             additional += grant.remaining
     return Counts(available, used + overdraft, additional)
@@ -41,6 +42,11 @@ def alive_within(grant: Grant, period: Period) -> bool:
     """Whether a grant could be used at some moment of the period; one that ended as it began was not."""
     ends = [instant for instant in (grant.ended_at, grant.expires_at) if instant is not None]
     return grant.starts_at < period.end and (not ends or min(ends) > period.start)
+
+
+def kept_within(grant: Grant, period: Period) -> bool:
+    """Whether a part of an ended grant, kept for open holds, was alive in the period (rule M20)."""
+    return grant.kept > 0 and grant.starts_at < period.end and (grant.ended_at is None or grant.ended_at > period.start)
 
 
 def public_plan(plan: str) -> Literal["self-serve", "enterprise"]:

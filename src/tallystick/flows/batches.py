@@ -3,11 +3,13 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import msgspec
 
 from tallystick.domain.charging import Charge
 from tallystick.domain.events import CANCELLED
+from tallystick.flows.holding import Operation
 from tallystick.flows.names import Item
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.names import NewResource
@@ -24,15 +26,39 @@ class Outcome(msgspec.Struct, gc=False):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Events that one caller waits for. `history` names the import whose past usage is covered by a grant."""
+    """What one caller waits for: events, and what is asked of a hold with them or by itself.
+
+    `history` names the import whose past usage is covered by a grant.
+    """
 
     items: list[Item]
     now: dt.datetime
     history: str | None = None
+    operation: Operation | None = None
     outcomes: list[Outcome | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.outcomes = [None] * len(self.items)
+
+    @property
+    def size(self) -> int:
+        """How much of a commit it takes."""
+        return len(self.items) + (self.operation is not None)
+
+    @property
+    def workspace_id(self) -> UUID:
+        """A workspace of its lane."""
+        return self.items[0].workspace_id if self.items else self._operating().workspace_id
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether its events must not be booked: the hold they would settle is not open, or was settled with them."""
+        return self.operation is not None and (self.operation.error is not None or self.operation.repeated)
+
+    def _operating(self) -> Operation:
+        if self.operation is None:
+            raise AssertionError("a batch holds something")
+        return self.operation
 
 
 class Entry(msgspec.Struct, eq=False, gc=False):

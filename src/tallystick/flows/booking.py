@@ -8,8 +8,9 @@ from tallystick.domain.attribution import Attribution
 from tallystick.domain.charging import Charge
 from tallystick.domain.grants import PRIORITIES, UNITS, Grant
 from tallystick.flows import tiers
+from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids, uuid_of
-from tallystick.store import ledger, subscriptions, usage
+from tallystick.store import subscriptions, usage
 from tallystick.store.database import Connection
 from tallystick.store.ledger import Books
 
@@ -41,29 +42,35 @@ async def book(
     conn: Connection,
     charges: Sequence[Charge],
     books: Books,
+    caps: Caps,
     transaction_id: UUID,
     *,
     hours_since: dt.datetime,
     now: dt.datetime,
     ids: Ids,
 ) -> None:
-    """Book numbered charges whose keys are claimed and whose workspaces are locked; the books are saved with them."""
-    if charges:
-        await tiers.apply(conn, charges)
-        await _debit(conn, _tally(charges, books), books, transaction_id, now, ids)
-        await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now)
-    await ledger.save_books(conn, books, now)
+    """Book numbered charges whose keys are claimed and whose workspaces are locked; the caller saves books and caps."""
+    if not charges:
+        return
+    await tiers.apply(conn, charges)
+    if caps:
+        await caps.read(conn, [(charge.attribution.workspace_id, charge.scope, charge.used_at) for charge in charges])
+        for charge in charges:
+            caps.spend(charge)
+    await _debit(conn, _tally(charges, books), books, transaction_id, now, ids)
+    await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now)
 
 
 class _Tally:
     """What one workspace's charges come to in one commit, by unit; `left` is what its balances have left."""
 
-    __slots__ = ("covered", "debits", "left", "workspace_id")
+    __slots__ = ("covered", "debits", "left", "settled", "workspace_id")
 
     def __init__(self, workspace_id: UUID, books: Books) -> None:
         self.workspace_id = workspace_id
         self.left = [books[workspace_id][unit].balance.posted for unit in UNITS]
         self.debits = [0, 0]
+        self.settled = [0, 0]
         self.covered: dict[tuple[int, UUID], int] = {}
 
     def add(self, place: int, amount: int, charge: Charge) -> None:
@@ -76,6 +83,8 @@ class _Tally:
             charge.overdrawn = True
         self.left[place] -= amount
         self.debits[place] += amount
+        if charge.settles:
+            self.settled[place] += amount
 
 
 def _tally(charges: Iterable[Charge], books: Books) -> list[_Tally]:
@@ -107,7 +116,8 @@ async def _debit(
             book = books[tally.workspace_id][unit]
             amount = tally.debits[place]
             if amount > 0:
-                book.use(amount, transaction_id, key=f"usage:{transaction_id}", at=now)
+                settled = max(tally.settled[place], 0)
+                book.use(amount, transaction_id, key=f"usage:{transaction_id}", at=now, settled=settled)
             elif amount < 0:
                 adjustment = await _adjustment(conn, tally.workspace_id, unit, now, ids)
                 book.give_back(-amount, adjustment, transaction_id, key=f"usage:{transaction_id}", at=now)

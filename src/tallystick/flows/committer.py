@@ -1,6 +1,7 @@
 """Group commit: what arrives while a commit is in flight forms the next one. No timer, no wait when idle."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import structlog
 
 from tallystick.flows.batches import Batch
 from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.holding import Change
 from tallystick.flows.ingest import IngestLimits, book
 from tallystick.flows.names import Item, Names
 from tallystick.kernel.errors import TallystickError
@@ -53,6 +55,7 @@ class Committer:
         self._commit_max = commit_max
         self._queue_max = queue_max
         self.queued = 0
+        self._releases: dict[UUID, asyncio.Event] = {}
 
     def split(self, items: Sequence[Item]) -> list[list[int]]:
         """Places of the items by lane, lanes without any left out."""
@@ -68,18 +71,32 @@ class Committer:
 
         Raises `busy` when too much waits already, and what the commit raised when it could not be booked.
         """
-        if not batch.items:
+        if not batch.size:
             return
-        if self.queued + len(batch.items) > self._queue_max and self.queued:
+        if self.queued + batch.size > self._queue_max and self.queued:
             raise TallystickError("busy", "Too many events wait to be booked; try again.", queued=self.queued)
-        lane = self._lanes[self._lane_of(batch.items[0].workspace_id)]
+        lane = self._lanes[self._lane_of(batch.workspace_id)]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.queued += len(batch.items)
+        self.queued += batch.size
         lane.waiting.append((batch, done))
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain(lane))
         # A caller that goes away does not take back what others may already be committed with.
         await asyncio.shield(done)
+
+    async def released(self, workspace_id: UUID, seconds: float) -> None:
+        """Wait until a hold of this workspace ends in this process, or so many seconds."""
+        event = self._releases.setdefault(workspace_id, asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+
+    def _tell_released(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            operation = batch.operation
+            if isinstance(operation, Change) and operation.error is None:
+                event = self._releases.pop(operation.workspace_id, None)
+                if event is not None:
+                    event.set()
 
     async def close(self) -> None:
         """Book what still waits."""
@@ -97,10 +114,10 @@ class Committer:
 
     def _next_group(self, lane: _Lane) -> list[tuple[Batch, "asyncio.Future[None]"]]:
         group = [lane.waiting.popleft()]
-        size = len(group[0][0].items)
-        while lane.waiting and size + len(lane.waiting[0][0].items) <= self._commit_max:
+        size = group[0][0].size
+        while lane.waiting and size + lane.waiting[0][0].size <= self._commit_max:
             group.append(lane.waiting.popleft())
-            size += len(group[-1][0].items)
+            size += group[-1][0].size
         return group
 
     async def _commit(self, group: list[tuple[Batch, "asyncio.Future[None]"]]) -> None:
@@ -110,16 +127,16 @@ class Committer:
             if len(group) == 1 or (isinstance(error, TallystickError) and error.code == "databaseUnavailable"):
                 for entry in group:
                     _finish(entry, error)
-                    self.queued -= len(entry[0].items)
+                    self.queued -= entry[0].size
                 if not isinstance(error, TallystickError):
-                    _log.exception("commit_failed", events=len(group[0][0].items))
+                    _log.exception("commit_failed", events=group[0][0].size)
                 return
             for alone in group:
                 await self._commit([alone])
         else:
             for entry in group:
                 _finish(entry, None)
-                self.queued -= len(entry[0].items)
+                self.queued -= entry[0].size
 
     async def _book(self, batches: list[Batch]) -> None:
         await book(
@@ -130,6 +147,7 @@ class Committer:
             limits=self._limits,
             ids=self._ids,
         )
+        self._tell_released(batches)
 
 
 def _finish(entry: tuple[Batch, "asyncio.Future[None]"], error: Exception | None) -> None:

@@ -113,4 +113,6 @@ def charge_of(row: Row, event: UsageEvent, catalog: Catalog) -> Charge:
         covered_by=row["covered_by"],
         reverses=row["reverses"],
         adjusts=row["adjusts"],
+        run=row["run"],
+        api_key=row["data"].get("apiKey") if isinstance(row["data"], dict) else None,
     )

@@ -1,4 +1,4 @@
-"""What is due by the clock on one workspace: grants that expire and billing periods that end (rules M13 to M15).
+"""What is due by the clock on one workspace: holds and grants that expire, billing periods that end (M13 to M15, M20).
 
 Every flow that locks balances settles what is due first, so that no figure depends on when a sweeper runs.
 """
@@ -7,10 +7,12 @@ import datetime as dt
 from uuid import UUID
 
 from tallystick.domain.grants import UNITS, Grant, GrantTerms, new_grant
+from tallystick.domain.holds import Amounts, Hold
 from tallystick.domain.ledger import Book
+from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import Period, period_of
-from tallystick.store import ledger, subscriptions
+from tallystick.store import holds, ledger, subscriptions
 from tallystick.store.database import Connection, Database
 from tallystick.store.ledger import Books
 from tallystick.store.subscriptions import LiveTerms
@@ -60,30 +62,79 @@ async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, 
 async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime, ids: Ids) -> None:
     """In order of time: what a period's end takes or gives must not depend on how late it is noticed."""
     terms = await subscriptions.live_terms(conn, workspace_id)
+    lapsing = await _Lapsing.load(conn, workspace_id, pair, now)
     while True:
         period_end = terms.period.end if terms else None
-        for book in pair.values():
-            _expire(book, min(now, period_end) if period_end else now, ids, renewing=terms is not None)
+        until = min(now, period_end) if period_end else now
+        _expire(pair, until, ids, lapsing, renewing=terms is not None)
+        lapsing.until(until, ids)
         if terms is None or terms.period.end > now:
             break
         terms = await _renew(conn, workspace_id, pair, terms, now, ids)
+    await lapsing.save(conn)
+    hold_end = await holds.next_end(conn, workspace_id, now)
     for book in pair.values():
-        book.schedule(terms.period.end if terms else None)
+        book.schedule(terms.period.end if terms else None, hold_end)
 
 
-def _expire(book: Book, until: dt.datetime, ids: Ids, *, renewing: bool) -> None:
+class _Lapsing:
+    """The holds of one workspace whose deadline has come, released in order of time as others of its things end."""
+
+    def __init__(self, pair: dict[str, Book], waiting: list[Hold], caps: Caps) -> None:
+        self._pair = pair
+        self._waiting = waiting
+        self._caps = caps
+        self._done: list[Hold] = []
+
+    @classmethod
+    async def load(cls, conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime) -> "_Lapsing":
+        waiting = await holds.lapsed(conn, workspace_id, now)
+        caps = Caps({})
+        if waiting:
+            caps = await Caps.load(conn, [workspace_id])
+            await caps.read(conn, [(workspace_id, hold.scope, hold.created_at) for hold in waiting])
+        return cls(pair, waiting, caps)
+
+    def until(self, instant: dt.datetime, ids: Ids) -> None:
+        """Release those whose deadline is not after `instant`; what was kept for them expires with them."""
+        while self._waiting and self._waiting[0].expires_at <= instant:
+            hold = self._waiting.pop(0)
+            hold.move("expire")
+            hold.finished_at = hold.expires_at
+            release(hold, hold.open_amounts, self._pair, self._caps)
+            self._done.append(hold)
+            for book in self._pair.values():
+                book.let_go(ids.new(hold.expires_at), at=hold.expires_at)
+
+    async def save(self, conn: Connection) -> None:
+        await holds.update(conn, self._done)
+        await self._caps.save(conn)
+
+
+def release(hold: Hold, amounts: Amounts, pair: dict[str, Book], caps: Caps) -> None:
+    """Take `amounts` off what a hold sets aside, off its balances and off its budgets."""
+    hold.credits -= amounts.credits
+    hold.tool_runs -= amounts.tool_runs
+    for unit, amount in amounts.by_unit().items():
+        if amount:
+            pair[unit].release(amount)
+    caps.hold(hold, Amounts(-amounts.credits, -amounts.tool_runs))
+
+
+def _expire(pair: dict[str, Book], until: dt.datetime, ids: Ids, lapsing: _Lapsing, *, renewing: bool) -> None:
     # A plan grant ends with its period, in the reset that gives the next one.
     ending = [
-        grant
+        (grant.expires_at, grant.id, book, grant)
+        for book in pair.values()
         for grant in book.grants.values()
         if grant.ended_at is None
+        and not grant.kept
         and grant.expires_at is not None
         and grant.expires_at <= until
         and not (renewing and grant.source == "plan")
     ]
-    for instant, grant in sorted(
-        ((grant.expires_at or until, grant) for grant in ending), key=lambda e: (e[0], e[1].id)
-    ):
+    for instant, _, book, grant in sorted(ending, key=lambda entry: entry[:2]):
+        lapsing.until(instant, ids)
         book.expire(grant, ids.new(instant), at=instant)
 
 

@@ -4,18 +4,20 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from tallystick.domain.charging import charge_for
+from tallystick.domain.charging import Charge, charge_for
 from tallystick.domain.events import CANCELLED
 from tallystick.domain.grants import CREDITS
 from tallystick.domain.ledger import BalanceOutOfRangeError
 from tallystick.domain.prices import PriceBook
 from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
+from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.holding import Holding
 from tallystick.flows.names import Attributed, Names
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
-from tallystick.store import names, usage
+from tallystick.store import ledger, names, usage
 from tallystick.store.database import Connection, Database
 from tallystick.store.ledger import Books
 from tallystick.store.names import NewResource
@@ -82,13 +84,20 @@ async def _commit(
     alive = [entry for entry in entries if entry.charges or entry.item.event.type == CANCELLED]
     correcting = any(entry.corrects for entry in alive)
     returns = correcting or any(charge.tier is not None for entry in alive for charge in entry.charges)
+    operations = [batch.operation for batch in batches if batch.operation is not None]
     workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
+    workspace_ids.update(operation.workspace_id for operation in operations)
     books = await due.lock(conn, workspace_ids, now=now, ids=ids, returns=returns)
     stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
     if stale:
         raise _StaleError(stale)
     if len(books) < len(workspace_ids):
         alive = _known(alive, books)
+    caps = await Caps.load(conn, workspace_ids)
+    holding = Holding(operations, books, caps, now) if operations else None
+    if holding is not None:
+        await holding.begin(conn)
+        alive = _settling(alive)
     alive = await _create_resources(conn, alive, limits.resources_max, now)
     base = booking.first_id(ids, now)
     booking.number((charge for entry in alive for charge in entry.charges), base)
@@ -98,11 +107,40 @@ async def _commit(
     alive = await _claim(conn, alive)
     await _cover(conn, alive)
     charges = [charge for entry in alive for charge in entry.charges]
-    await booking.book(
-        conn, charges, books, UUID(int=base), hours_since=now - dt.timedelta(days=limits.hourly_days), now=now, ids=ids
-    )
+    hours_since = now - dt.timedelta(days=limits.hourly_days)
+    await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    if holding is not None:
+        await holding.apply(conn, _by_operation(alive), ids)
+    await caps.save(conn)
+    await ledger.save_books(conn, books, now)
     for entry in alive:
         entry.accept()
+
+
+def _settling(entries: list[Entry]) -> list[Entry]:
+    """Without the events of settles that were refused; a twin that came by another way stands in for one of those."""
+    kept = []
+    for entry in entries:
+        candidates = [entry, *entry.twins]
+        first = next((one for one in candidates if not one.batch.is_refused), None)
+        if first is None:
+            continue
+        if first is not entry:
+            first.charges, first.new = entry.charges, entry.new
+            first.twins = [twin for twin in candidates if twin is not first and not twin.batch.is_refused]
+        for charge in first.charges:
+            charge.settles = first.batch.operation is not None
+        kept.append(first)
+    return kept
+
+
+def _by_operation(entries: list[Entry]) -> dict[int, list[Charge]]:
+    """The charges that each settle came to, by the identity of the operation."""
+    found: dict[int, list[Charge]] = {}
+    for entry in entries:
+        if entry.batch.operation is not None:
+            found.setdefault(id(entry.batch.operation), []).extend(entry.charges)
+    return found
 
 
 def _charge(entries: list[Entry], attributed: Attributed, prices: PriceBook) -> None:

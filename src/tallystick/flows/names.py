@@ -1,6 +1,6 @@
 """From the names in events to attributions, cached by workspace; what is new is created in the commit that needs it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from sys import intern
@@ -164,6 +164,33 @@ class Names:
                     found[place] = error
         rests_on = {workspace_id: held.resources_no for workspace_id, held in known.items() if held}
         return Attributed([entry for entry in found if entry is not None], new, rests_on)
+
+    async def ids(self, conn: Connection, workspace_id: UUID, named: Mapping[str, str]) -> dict[str, UUID]:
+        """The ids of the resources named, by kind; one that does not exist yet has the id that its usage will give it.
+
+        Raises `invalidKey`.
+        """
+        held = self._known.get(workspace_id)
+        known = {kind: held.find(kind, name) if held else None for kind, name in named.items()}
+        if None in known.values():
+            numbers = await store.resources_no(conn, [workspace_id])
+            held = self._known.setdefault(workspace_id, _Known(numbers.get(workspace_id, 0)))
+            wanted = {
+                (workspace_id, one, name)
+                for kind, name in named.items()
+                for one in (("play", "tool") if kind == "workflow" else (kind,))
+            }
+            for row in await store.resources(conn, wanted):
+                held.learn(row)
+                self._size += 1
+        found: dict[str, UUID] = {}
+        for kind, name in named.items():
+            identity = held.find(kind, name) if held else None
+            if identity is None:
+                check_key(name, field=kind)
+                identity = resource_id(workspace_id, "play" if kind == "workflow" else kind, name)
+            found[kind] = identity
+        return found
 
     async def _load(self, conn: Connection, items: list[Item], known: "dict[UUID, _Known | None]") -> None:
         """Read what the database knows of the names that these items carry and the cache lacks."""

@@ -12,10 +12,11 @@ from tallystick.domain.charging import PRICED, Charge, charge_for
 from tallystick.domain.events import UsageEvent, event_hash, read_data
 from tallystick.domain.rollups import Dimensions
 from tallystick.flows import booking, due
+from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.ids import Ids
-from tallystick.store import unpriced, usage
+from tallystick.store import ledger, unpriced, usage
 from tallystick.store.database import Connection, Database, Row
 
 ADJUSTMENT: Final = "price.adjustment"
@@ -79,7 +80,10 @@ async def _price_page(
     if charges:
         await usage.insert_keys(conn, charges)
     hours_since = now - dt.timedelta(days=hourly_days)
-    await booking.book(conn, charges, books, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    caps = await Caps.load(conn, {workspace_id})
+    await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    await caps.save(conn)
+    await ledger.save_books(conn, books, now)
     return len(charges), rows[-1]["id"] if len(rows) == _PAGE else None
 
 

@@ -42,6 +42,6 @@ async def begin_in(
         book = books[workspace_id][unit]
         for grant in due.plan_grants(terms, unit, period, ids):
             book.issue(grant, grant.id, key=f"grant:plan:{period.start.isoformat()}", actor="plan")
-        book.schedule(period.end)
+        book.schedule(period.end, None)
     await ledger.save_books(conn, books, now)
     return version

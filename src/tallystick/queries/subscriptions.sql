@@ -10,10 +10,11 @@ WHERE s.workspace_id = %(workspace_id)s::uuid AND s.ended_at IS NULL
 
 -- name: grants_of_period
 -- Every grant of credits that may have been alive within the period.
-SELECT id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason, ended_at, expired
+SELECT id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason, ended_at, expired,
+    kept
 FROM credit_grant
 WHERE workspace_id = %(workspace_id)s::uuid AND unit = 'credits' AND source <> 'history'
     AND starts_at < %(ends_at)s::timestamptz
     AND (ended_at IS NULL OR ended_at > %(starts_at)s::timestamptz)
-    AND (expires_at IS NULL OR expires_at > %(starts_at)s::timestamptz)
+    AND (expires_at IS NULL OR expires_at > %(starts_at)s::timestamptz OR kept > 0)
 ORDER BY created_at, id

@@ -67,7 +67,18 @@ async def save_books(conn: Connection, books: Books, now: dt.datetime) -> None:
 
 
 async def _save_balances(conn: Connection, balances: list[Balance]) -> None:
-    columns = ("overdraft", "issued", "used", "expired", "allocation", "allocation_no", "seq", "due_at", "posted")
+    columns = (
+        "overdraft",
+        "issued",
+        "used",
+        "expired",
+        "allocation",
+        "allocation_no",
+        "seq",
+        "due_at",
+        "posted",
+        "held",
+    )
     values: dict[str, Any] = {name: [getattr(balance, name) for balance in balances] for name in columns}
     values["workspace_ids"] = [balance.workspace_id for balance in balances]
     values["units"] = [balance.unit for balance in balances]
@@ -81,7 +92,7 @@ async def _save_grants(conn: Connection, books: list[Book], now: dt.datetime) ->
     touched = [(b.balance.workspace_id, b.grants[i]) for b in books for i in sorted(b.touched - b.created)]
     if touched:
         columns = _grant_columns(touched)
-        names = ("workspace_ids", "ids", "remaining", "expired", "ended_at")
+        names = ("workspace_ids", "ids", "remaining", "expired", "ended_at", "kept")
         await conn.execute(SQL["save_grants"], {name: columns[name] for name in names})
     history = [(b.balance, i, amount) for b in books for i, amount in sorted(b.history.items())]
     if history:
@@ -110,6 +121,7 @@ def _grant_columns(grants: Iterable[tuple[UUID, Grant]]) -> dict[str, list[Any]]
         "reasons": "reason",
         "ended_at": "ended_at",
         "expired": "expired",
+        "kept": "kept",
     }
     columns: dict[str, list[Any]] = {name: [getattr(g, field) for _, g in rows] for name, field in names.items()}
     columns["workspace_ids"] = [workspace_id for workspace_id, _ in rows]

@@ -14,14 +14,14 @@ FOR UPDATE
 
 -- name: open_grants
 SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
-    ended_at, expired
+    ended_at, expired, kept
 FROM credit_grant
 WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND remaining > 0
 
 -- name: unended_grants
 -- Used-up grants too: a return may refill them.
 SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
-    ended_at, expired
+    ended_at, expired, kept
 FROM credit_grant
 WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND ended_at IS NULL AND source <> 'history'
 
@@ -29,33 +29,34 @@ WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND ended_at IS NULL AND sou
 
 -- name: save_balances
 UPDATE balance AS b
-SET posted = n.posted, overdraft = n.overdraft, issued = n.issued, used = n.used, expired = n.expired,
+SET posted = n.posted, held = n.held, overdraft = n.overdraft, issued = n.issued, used = n.used, expired = n.expired,
     allocation = n.allocation, allocation_no = n.allocation_no, seq = n.seq, due_at = n.due_at
 FROM unnest(
     %(workspace_ids)b::uuid[], %(units)b::text[], %(posted)b::bigint[], %(overdraft)b::bigint[], %(issued)b::bigint[],
     %(used)b::bigint[], %(expired)b::bigint[], %(allocation)b::bigint[], %(allocation_no)b::bigint[],
-    %(seq)b::bigint[], %(due_at)b::timestamptz[]
-) AS n (workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at)
+    %(seq)b::bigint[], %(due_at)b::timestamptz[], %(held)b::bigint[]
+) AS n (workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, held)
 WHERE b.workspace_id = n.workspace_id AND b.unit = n.unit AND b.workspace_id = ANY(%(workspace_ids)b::uuid[])
 
 -- name: insert_grants
 INSERT INTO credit_grant (
     workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason, ended_at,
-    expired
+    expired, kept
 )
 SELECT * FROM unnest(
     %(workspace_ids)b::uuid[], %(ids)b::uuid[], %(units)b::text[], %(sources)b::text[], %(amounts)b::bigint[],
     %(remaining)b::bigint[], %(priorities)b::int[], %(starts_at)b::timestamptz[], %(expires_at)b::timestamptz[],
-    %(created_at)b::timestamptz[], %(reasons)b::text[], %(ended_at)b::timestamptz[], %(expired)b::bigint[]
+    %(created_at)b::timestamptz[], %(reasons)b::text[], %(ended_at)b::timestamptz[], %(expired)b::bigint[],
+    %(kept)b::bigint[]
 )
 
 -- name: save_grants
 UPDATE credit_grant AS g
-SET remaining = n.remaining, expired = n.expired, ended_at = n.ended_at
+SET remaining = n.remaining, expired = n.expired, ended_at = n.ended_at, kept = n.kept
 FROM unnest(
     %(workspace_ids)b::uuid[], %(ids)b::uuid[], %(remaining)b::bigint[], %(expired)b::bigint[],
-    %(ended_at)b::timestamptz[]
-) AS n (workspace_id, id, remaining, expired, ended_at)
+    %(ended_at)b::timestamptz[], %(kept)b::bigint[]
+) AS n (workspace_id, id, remaining, expired, ended_at, kept)
 WHERE g.workspace_id = n.workspace_id AND g.id = n.id AND g.workspace_id = ANY(%(workspace_ids)b::uuid[])
 
 -- name: add_history
@@ -89,7 +90,7 @@ WHERE workspace_id = %(workspace_id)s::uuid AND unit = %(unit)s::text AND key = 
 
 -- name: grant_by_id
 SELECT workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason,
-    ended_at, expired
+    ended_at, expired, kept
 FROM credit_grant
 WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid
 

@@ -180,7 +180,7 @@ def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.dat
                 repeated[subject],
                 copying.text(event.source_id),
                 copying.text(event.data),
-                copying.text(event.facts.run),
+                copying.text(charge.run),
                 copying.numeric(charge.quantity),
                 _pack_figures(8, charge.tokens_in, 8, charge.tokens_out, 8, charge.credits, 8, charge.tool_runs),
                 copying.int8(charge.provider_cost),

@@ -8,7 +8,7 @@ import msgspec
 
 from tallystick.wire.amounts import Credits
 from tallystick.wire.billing import Balance
-from tallystick.wire.events import CloudEvent
+from tallystick.wire.events import CloudEvent, IngestAnswer
 from tallystick.wire.identity import UnitName, Wire
 
 HoldStatus = Literal["held", "settled", "voided", "expired"]
@@ -52,6 +52,12 @@ class Hold(Wire):
 class HoldAnswer(Wire):
     hold: Hold
     balances: list[Balance]
+
+
+class SettleAnswer(HoldAnswer):
+    """What became of the hold, and of the usage that was booked with it."""
+
+    usage: IngestAnswer
 
 
 class SettleHold(Wire, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from tallystick.domain.differences import figure, figures
-from tallystick.domain.grants import UNITS
+from tallystick.domain.grants import CREDITS, UNITS
 from tallystick.domain.refolding import Movement, allocation_after
 from tallystick.queries.verify.checking import Check
 from tallystick.store.database import Connection, Row
@@ -122,7 +122,9 @@ async def _check_balances(
         differing = figures(_BALANCE, expected, tuple(row[name] for name in _BALANCE))
         if differing:
             check.found("balanceDiffers", {"unit": unit}, differing)
-        due = _due(unit, grants, row["period_end"])
+        if row["held"] != row["set_aside"]:
+            check.found("balanceDiffers", {"unit": unit}, (figure("held", row["set_aside"], row["held"]),))
+        due = _due(unit, grants, row["period_end"], row["hold_end"] if unit == CREDITS else None)
         if due is not None and (row["due_at"] is None or row["due_at"] > due):
             check.found("balanceDiffers", {"unit": unit}, (figure("due_at", due, row["due_at"]),))
 
@@ -131,10 +133,16 @@ def _held(accounts: Accounts, unit: str, name: str) -> int:
     return sum(account.amount for (u, n, _), account in accounts.items() if u == unit and n == name)
 
 
-def _due(unit: str, grants: Iterable[Row], period_end: dt.datetime | None) -> dt.datetime | None:
+def _due(
+    unit: str, grants: Iterable[Row], period_end: dt.datetime | None, hold_end: dt.datetime | None
+) -> dt.datetime | None:
     """The earliest instant at which something ends. Earlier in the balance does no harm, later would be missed."""
-    instants = [g["expires_at"] for g in grants if g["unit"] == unit and g["remaining"] > 0 and g["expires_at"]]
-    return min([*instants, *([period_end] if period_end else [])], default=None)
+    instants = [
+        g["expires_at"]
+        for g in grants
+        if g["unit"] == unit and g["remaining"] > 0 and g["expires_at"] and not g["kept"]
+    ]
+    return min([*instants, *(instant for instant in (period_end, hold_end) if instant)], default=None)
 
 
 async def _check_grants(

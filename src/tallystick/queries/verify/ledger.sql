@@ -60,7 +60,11 @@ WHERE n.workspace_id = %(workspace_id)s::uuid AND n.account = 'expired'
 GROUP BY g.grant_id
 
 -- name: balances
-SELECT b.unit, b.posted, b.overdraft, b.issued, b.used, b.expired, b.allocation, b.allocation_no, b.seq, b.due_at,
+SELECT b.unit, b.posted, b.held, b.overdraft, b.issued, b.used, b.expired, b.allocation, b.allocation_no, b.seq, b.due_at,
+    (SELECT coalesce(sum(CASE b.unit WHEN 'credits' THEN h.credits ELSE h.tool_runs END), 0)::bigint FROM hold AS h
+        WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held') AS set_aside,
+    (SELECT min(h.expires_at) FROM hold AS h
+        WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held') AS hold_end,
     (SELECT max(t.seq) FROM ledger_transaction AS t
         WHERE t.workspace_id = %(workspace_id)s::uuid AND t.unit = b.unit) AS last_seq,
     (SELECT min(p.ends_at) FROM billing_period AS p
@@ -70,7 +74,7 @@ WHERE b.workspace_id = %(workspace_id)s::uuid
 ORDER BY b.unit
 
 -- name: grants
-SELECT id, unit, source, amount, remaining, expired, expires_at, ended_at
+SELECT id, unit, source, amount, remaining, expired, kept, expires_at, ended_at
 FROM credit_grant
 WHERE workspace_id = %(workspace_id)s::uuid
 ORDER BY id

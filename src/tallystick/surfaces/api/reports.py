@@ -119,6 +119,12 @@ def read_reports(
     return list(_read_many(body, now, limits))
 
 
+def read_events(events: list[CloudEvent], now: dt.datetime, limits: ReportLimits) -> list[Report]:
+    """The same of events that stand within another body. Raises `tooManyEvents`."""
+    _check_count(len(events), limits)
+    return [_read(event, now, limits) for event in events]
+
+
 def _read_many(body: bytes, now: dt.datetime, limits: ReportLimits) -> Iterator[Report]:
     try:
         events = _many.decode(body)

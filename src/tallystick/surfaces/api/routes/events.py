@@ -90,7 +90,7 @@ async def import_events(call: Call, name: str, body: bytes, query: ImportOptions
 async def _record(call: Call, body: bytes, *, history: str | None, imported: bool) -> IngestAnswer:
     settings = call.runtime.settings
     headers = call.request.headers
-    limits = _limits(settings, imported)
+    limits = limits_of(settings, imported=imported)
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = headers.get("content-encoding", "").strip().lower()
     reports = read_reports(
@@ -106,10 +106,11 @@ async def _record(call: Call, body: bytes, *, history: str | None, imported: boo
     outcomes = await submit(
         call.runtime.database, call.runtime.names, call.runtime.committer, events, scope, now=call.now
     )
-    return _answer(reports, outcomes)
+    return answer_of(reports, outcomes)
 
 
-def _limits(settings: Settings, imported: bool) -> ReportLimits:
+def limits_of(settings: Settings, *, imported: bool = False) -> ReportLimits:
+    """What a request with events may hold."""
     return ReportLimits(
         events=settings.request_events_max,
         body_bytes=settings.request_bytes_max,
@@ -121,7 +122,8 @@ def _limits(settings: Settings, imported: bool) -> ReportLimits:
     )
 
 
-def _answer(reports: list[Report], outcomes: list[Outcome]) -> IngestAnswer:
+def answer_of(reports: list[Report], outcomes: list[Outcome]) -> IngestAnswer:
+    """What became of each event, counted and named."""
     conflicts: list[Refusal] = []
     rejected: list[Refusal] = []
     retry: list[Retry] = []

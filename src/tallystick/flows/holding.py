@@ -1,0 +1,259 @@
+"""What is asked of holds within a commit: place, settle, void, extend (rules M8, M12, M20; rows E1, E6).
+
+A commit books usage first, then ends holds, then places new ones in order of arrival: whatever came together may be
+put in that order, and so nothing is refused that money set free in the same commit could pay. When all that is asked
+does not fit, each is decided by itself: a large hold that is refused takes nothing from those behind it.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from tallystick.domain.balances import Shown, shown
+from tallystick.domain.charging import Charge
+from tallystick.domain.gates import Funds, Standing, decide_hold
+from tallystick.domain.grants import CREDITS, TOOL_RUNS, UNITS
+from tallystick.domain.holds import HELD, Amounts, Hold, Scope
+from tallystick.domain.ledger import BALANCE_MAX, Book
+from tallystick.flows.caps import Caps
+from tallystick.flows.due import release
+from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import Ids
+from tallystick.store import holds
+from tallystick.store.database import Connection
+from tallystick.store.holds import Terms
+from tallystick.store.ledger import Books
+
+
+class Operation(msgspec.Struct, eq=False):
+    """One thing asked of holds. `error` says why it was refused, `hold` and `balances` what came of it."""
+
+    workspace_id: UUID
+    key: str
+    request_hash: bytes
+    error: TallystickError | None = None
+    hold: Hold | None = None
+    balances: Sequence[Shown] = ()
+    repeated: bool = False
+
+    def forget(self) -> None:
+        """Begin anew: a transaction that lost a race is run again."""
+        self.error, self.hold, self.repeated = None, None, False
+
+
+class Place(Operation, kw_only=True):
+    """Set amounts aside for `seconds`. `key` is its Idempotency-Key, or one made up."""
+
+    amounts: Amounts
+    scope: Scope
+    seconds: int
+
+
+class Change(Operation, kw_only=True):
+    """Something asked of one open hold."""
+
+    asked: ClassVar[str]
+    hold_id: UUID
+
+
+class Settle(Change, kw_only=True):
+    """Finish with the usage that its batch books; not `final`, as much less stays set aside."""
+
+    asked: ClassVar[str] = "settle"
+    final: bool = True
+
+
+class Void(Change):
+    """Release all."""
+
+    asked: ClassVar[str] = "void"
+
+
+class Extend(Change, kw_only=True):
+    """A new deadline, `seconds` from now."""
+
+    asked: ClassVar[str] = "extend"
+    seconds: int
+
+
+class Holding:
+    """The operations of one commit. `begin` finds their holds and refuses what cannot be; `apply` does the rest."""
+
+    def __init__(self, operations: Sequence[Operation], books: Books, caps: Caps, now: dt.datetime) -> None:
+        self._places = [one for one in operations if isinstance(one, Place)]
+        self._changes = [one for one in operations if isinstance(one, Change)]
+        self._books = books
+        self._caps = caps
+        self._now = now
+        self._touched: dict[UUID, Hold] = {}
+
+    async def begin(self, conn: Connection) -> None:
+        """Find the hold of each change. One that was ended by the same request is repeated, by another refused."""
+        for operation in (*self._places, *self._changes):
+            operation.forget()
+            if operation.workspace_id not in self._books:
+                operation.error = TallystickError("workspaceNotFound", "There is no such workspace.")
+        found = await holds.by_id(conn, {(one.workspace_id, one.hold_id) for one in self._changes})
+        for change in self._changes:
+            if change.error is not None:
+                continue
+            hold = found.get((change.workspace_id, change.hold_id))
+            if hold is None:
+                change.error = TallystickError("holdNotFound", "There is no such hold.", id=str(change.hold_id))
+                continue
+            change.hold = hold
+            if hold.status != HELD:
+                self._repeat(change, hold)
+                continue
+            self._touched[hold.id] = hold
+            if isinstance(change, Void) or (isinstance(change, Settle) and change.final):
+                self._finish(change, hold)
+
+    async def apply(self, conn: Connection, charges: Mapping[int, Sequence[Charge]], ids: Ids) -> None:
+        """Book what is asked; `charges` are those that each settle's events came to, by its identity."""
+        await self._caps.read(conn, [(one.workspace_id, one.scope, one.created_at) for one in self._touched.values()])
+        for change in self._changes:
+            if change.error is None and not change.repeated and change.hold is not None:
+                self._change(change, change.hold, charges.get(id(change), ()))
+        for hold in self._touched.values():
+            for book in self._books[hold.workspace_id].values():
+                book.let_go(ids.new(self._now), at=self._now)
+        await holds.update(conn, list(self._touched.values()))
+        await self._place_all(conn, ids)
+        for operation in (*self._places, *self._changes):
+            if operation.error is None:
+                pair = self._books[operation.workspace_id]
+                operation.balances = [_shown(pair[unit]) for unit in UNITS]
+
+    def _repeat(self, change: Change, hold: Hold) -> None:
+        if isinstance(change, Extend) or (hold.finish_key, hold.finish_hash) != (change.key, change.request_hash):
+            change.error = _refused(lambda: hold.move(change.asked))
+        else:
+            change.repeated = True
+
+    def _finish(self, change: Change, hold: Hold) -> None:
+        """Take the hold's last step now, so that a second one in the same commit finds it ended."""
+        hold.move(change.asked)
+        hold.finish_key, hold.finish_hash, hold.finished_at = change.key, change.request_hash, self._now
+
+    def _change(self, change: Change, hold: Hold, charges: Sequence[Charge]) -> None:
+        pair = self._books[hold.workspace_id]
+        if isinstance(change, Extend):
+            hold.expires_at = self._now + dt.timedelta(seconds=change.seconds)
+            pair[CREDITS].set_aside(0, hold.expires_at)
+            return
+        spent = Amounts(sum(charge.credits for charge in charges), sum(charge.tool_runs for charge in charges))
+        hold.settled_credits += spent.credits
+        hold.settled_tool_runs += spent.tool_runs
+        if isinstance(change, Settle) and not change.final:
+            rest = Amounts(_within(spent.credits, hold.credits), _within(spent.tool_runs, hold.tool_runs))
+        else:
+            rest = hold.open_amounts
+        release(hold, rest, pair, self._caps)
+
+    async def _place_all(self, conn: Connection, ids: Ids) -> None:
+        asked = [place for place in self._places if place.error is None]
+        if not asked:
+            return
+        workspace_ids = {place.workspace_id for place in asked}
+        known = await holds.by_key(conn, {(place.workspace_id, place.key) for place in asked})
+        terms = await holds.terms(conn, workspace_ids)
+        runs = {(place.workspace_id, place.scope.run) for place in asked if place.scope.run is not None}
+        started = await holds.started(conn, {(workspace_id, run) for workspace_id, run in runs if run is not None})
+        await self._caps.read(conn, [(place.workspace_id, place.scope, self._now) for place in asked])
+        fresh: dict[tuple[UUID, str], None] = {}
+        placed: list[Hold] = []
+        for place in asked:
+            earlier = known.get((place.workspace_id, place.key))
+            if earlier is not None:
+                self._same(place, earlier)
+                continue
+            run = place.scope.run
+            is_new = run is not None and (place.workspace_id, run) not in started | fresh.keys()
+            begun = sum(1 for workspace_id, _ in fresh if workspace_id == place.workspace_id)
+            error = self._refusal(place, terms.get(place.workspace_id), begun, is_new)
+            if error is not None:
+                place.error = error
+                continue
+            hold = self._set_aside(place, ids)
+            known[place.workspace_id, place.key] = hold
+            placed.append(hold)
+            if is_new and run is not None:
+                fresh[place.workspace_id, run] = None
+        await holds.insert(conn, placed)
+        await holds.start(conn, list(fresh), self._now)
+
+    @staticmethod
+    def _same(place: Place, hold: Hold) -> None:
+        """The same key again: the same answer, unless it asks for something else."""
+        if hold.request_hash == place.request_hash:
+            place.hold, place.repeated = hold, True
+        else:
+            place.error = TallystickError(
+                "idempotencyConflict", "This Idempotency-Key was used for another request.", key=place.key
+            )
+
+    def _refusal(self, place: Place, terms: Terms | None, begun: int, is_new: bool) -> TallystickError | None:
+        pair = self._books[place.workspace_id]
+        overage = BALANCE_MAX if terms is not None and terms.at_zero == "invoice" else 0
+        funds = {
+            unit: Funds(book.balance.posted, book.balance.held, overage if unit == CREDITS else 0)
+            for unit, book in pair.items()
+        }
+        standing = Standing(
+            run_quota=terms.run_quota if terms is not None else None,
+            runs_started=(terms.runs_started if terms is not None else 0) + begun,
+        )
+        over = self._caps.over((place.workspace_id, place.scope, self._now))
+        return _refused(decide_hold(place.amounts, funds, standing, over, new_run=is_new).check)
+
+    def _set_aside(self, place: Place, ids: Ids) -> Hold:
+        scope, amounts = place.scope, place.amounts
+        hold = Hold(
+            workspace_id=place.workspace_id,
+            id=ids.new(self._now),
+            key=place.key,
+            request_hash=place.request_hash,
+            status=HELD,
+            credits=amounts.credits,
+            tool_runs=amounts.tool_runs,
+            asked_credits=amounts.credits,
+            asked_tool_runs=amounts.tool_runs,
+            settled_credits=0,
+            settled_tool_runs=0,
+            run=scope.run,
+            project_id=scope.project_id,
+            user_id=scope.user_id,
+            workflow_id=scope.workflow_id,
+            agent_id=scope.agent_id,
+            api_key=scope.api_key,
+            created_at=self._now,
+            expires_at=self._now + dt.timedelta(seconds=place.seconds),
+        )
+        pair = self._books[place.workspace_id]
+        pair[CREDITS].set_aside(amounts.credits, hold.expires_at)
+        if amounts.tool_runs:
+            pair[TOOL_RUNS].set_aside(amounts.tool_runs, hold.expires_at)
+        self._caps.hold(hold, amounts)
+        place.hold = hold
+        return hold
+
+
+def _within(spent: int, held: int) -> int:
+    return max(0, min(spent, held))
+
+
+def _refused(check: Callable[[], None]) -> TallystickError | None:
+    try:
+        check()
+    except TallystickError as error:
+        return error
+    return None
+
+
+def _shown(book: Book) -> Shown:
+    balance = book.balance
+    return shown(balance.unit, posted=balance.posted, held=balance.held, allocation=balance.allocation)

@@ -1,0 +1,154 @@
+"""Holds as callers ask for them, each answered after the commit that it shares with others (row E1)."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from tallystick.domain.events import UsageEvent, Window, read_event
+from tallystick.domain.holds import Amounts, Hold, Scope
+from tallystick.domain.meters import DIRECT_CHARGE
+from tallystick.flows.batches import Batch, Outcome
+from tallystick.flows.committer import Committer
+from tallystick.flows.holding import Extend, Operation, Place, Settle, Void
+from tallystick.flows.names import Item, Names
+from tallystick.kernel.credits import format_credits
+from tallystick.kernel.errors import TallystickError
+from tallystick.store import holds
+from tallystick.store.database import Database
+
+SOURCE: Final = "tallystick/holds"
+"""Where usage comes from that a settle names by amount alone."""
+
+_WAITABLE: Final = frozenset({"notEnoughCredits", "notEnoughToolRuns", "budgetExceeded"})
+_LOOK_AGAIN_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Whose hold it is about, and what makes a repeat of the request known."""
+
+    workspace_id: UUID
+    key: str
+    hash: bytes
+
+
+async def place(
+    database: Database,
+    names: Names,
+    committer: Committer,
+    request: Request,
+    amounts: Amounts,
+    *,
+    named: Mapping[str, str],
+    run: str | None,
+    api_key: str | None,
+    seconds: int,
+    wait: float,
+    now: dt.datetime,
+) -> Operation:
+    """Set amounts aside, or raise why not; the same request again is the same hold.
+
+    `named` holds uuids or keys of project, user, workflow and agent. Where the money is there but set aside, it is
+    tried again for `wait` seconds whenever a hold of the workspace ends.
+    """
+    async with database.read(request.workspace_id) as conn:
+        ids = await names.ids(conn, request.workspace_id, named) if named else {}
+    scope = Scope(run, ids.get("project"), ids.get("user"), ids.get("workflow"), ids.get("agent"), api_key)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while True:
+        operation = Place(
+            request.workspace_id, request.key, request.hash, amounts=amounts, scope=scope, seconds=seconds
+        )
+        gone = loop.time() - begun
+        await committer.submit(Batch([], now + dt.timedelta(seconds=gone), operation=operation))
+        rest = wait - (loop.time() - begun)
+        if operation.error is None or rest <= 0 or not _is_set_aside(operation.error):
+            break
+        await committer.released(request.workspace_id, min(rest, _LOOK_AGAIN_SECONDS))
+    return _answered(operation)
+
+
+async def settle(
+    committer: Committer,
+    request: Request,
+    hold_id: UUID,
+    events: Sequence[UsageEvent],
+    *,
+    final: bool,
+    now: dt.datetime,
+) -> tuple[Operation, list[Outcome]]:
+    """Book usage and end its hold with it; what became of each event. Raises `holdNotFound`, `holdNotOpen`."""
+    operation = Settle(request.workspace_id, request.key, request.hash, hold_id=hold_id, final=final)
+    batch = Batch([Item(request.workspace_id, event) for event in events], now, operation=operation)
+    await committer.submit(batch)
+    return _answered(operation), [outcome or Outcome("duplicate") for outcome in batch.outcomes]
+
+
+async def void(committer: Committer, request: Request, hold_id: UUID, *, now: dt.datetime) -> Operation:
+    """Release a hold. Raises `holdNotFound`, `holdNotOpen`."""
+    operation = Void(request.workspace_id, request.key, request.hash, hold_id=hold_id)
+    await committer.submit(Batch([], now, operation=operation))
+    return _answered(operation)
+
+
+async def extend(committer: Committer, request: Request, hold_id: UUID, seconds: int, *, now: dt.datetime) -> Operation:
+    """Give a hold a new deadline, `seconds` from now. Raises `holdNotFound`, `holdNotOpen`."""
+    operation = Extend(request.workspace_id, request.key, request.hash, hold_id=hold_id, seconds=seconds)
+    await committer.submit(Batch([], now, operation=operation))
+    return _answered(operation)
+
+
+async def direct_charge(
+    database: Database, workspace_id: UUID, hold_id: UUID, key: str, amounts: Amounts, *, now: dt.datetime
+) -> UsageEvent:
+    """The usage event of a settle that only names amounts (rule M8). Raises `holdNotFound`."""
+    async with database.read(workspace_id) as conn:
+        hold = (await holds.by_id(conn, [(workspace_id, hold_id)])).get((workspace_id, hold_id))
+    if hold is None:
+        raise TallystickError("holdNotFound", "There is no such hold.", id=str(hold_id))
+    return read_event(
+        specversion="1.0",
+        source=SOURCE,
+        source_id=f"{hold_id}/{key}",
+        type_=DIRECT_CHARGE,
+        subject=str(workspace_id),
+        time=now,
+        data=msgspec.json.encode(_usage_of(hold, amounts)),
+        now=now,
+        window=Window(None, dt.timedelta(0)),
+    )
+
+
+def _usage_of(hold: Hold, amounts: Amounts) -> dict[str, str]:
+    data = {"hold": str(hold.id), "quantity": format_credits(amounts.credits)}
+    if amounts.tool_runs:
+        data["toolRuns"] = format_credits(amounts.tool_runs)
+    scope = hold.scope
+    ids = {"project": scope.project_id, "user": scope.user_id, "workflow": scope.workflow_id, "agent": scope.agent_id}
+    data |= {name: str(value) for name, value in ids.items() if value is not None}
+    if scope.run is not None:
+        data["run"] = scope.run
+    if scope.api_key is not None:
+        data["apiKey"] = scope.api_key
+    return data
+
+
+def _answered(operation: Operation) -> Operation:
+    if operation.error is not None:
+        raise operation.error
+    return operation
+
+
+def _is_set_aside(error: TallystickError) -> bool:
+    """Whether what is missing is there but set aside by open holds, so that their settling may set it free."""
+    if error.code not in _WAITABLE:
+        return False
+    needed, available, held = (Decimal(str(error.details[name])) for name in ("needed", "available", "held"))
+    return needed <= available + held

@@ -1,0 +1,119 @@
+"""Holds and the runs they start. The workspace's balances must be locked by whoever writes here."""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+from uuid import UUID
+
+from tallystick.domain.holds import Hold
+from tallystick.store.database import Connection, Row
+from tallystick.store.named_sql import load
+
+SQL = load(__file__)
+
+_FIELDS: Final = tuple(field.name for field in fields(Hold))
+_CHANGING: Final = (
+    "workspace_id",
+    "id",
+    "status",
+    "credits",
+    "tool_runs",
+    "settled_credits",
+    "settled_tool_runs",
+    "expires_at",
+    "finished_at",
+    "finish_key",
+    "finish_hash",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a workspace's subscription says about new work; `runs_started` counts those of the open billing period."""
+
+    status: str
+    at_zero: str
+    run_quota: int | None
+    runs_started: int
+
+
+def hold_of(row: Row) -> Hold:
+    """The hold of a row of `hold`."""
+    values: dict[str, Any] = {name: row[name] for name in _FIELDS}
+    values["request_hash"] = bytes(values["request_hash"])
+    if values["finish_hash"] is not None:
+        values["finish_hash"] = bytes(values["finish_hash"])
+    return Hold(**values)
+
+
+async def by_id(conn: Connection, wanted: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Hold]:
+    """Those of the holds, by (workspace, id), that exist."""
+    if not wanted:
+        return {}
+    given = {"workspace_ids": [one[0] for one in wanted], "ids": [one[1] for one in wanted]}
+    rows = await (await conn.execute(SQL["by_id"], given)).fetchall()
+    return {(row["workspace_id"], row["id"]): hold_of(row) for row in rows}
+
+
+async def by_key(conn: Connection, wanted: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Hold]:
+    """Those of the holds, by (workspace, key), that exist."""
+    if not wanted:
+        return {}
+    given = {"workspace_ids": [one[0] for one in wanted], "keys": [one[1] for one in wanted]}
+    rows = await (await conn.execute(SQL["by_key"], given)).fetchall()
+    return {(row["workspace_id"], row["key"]): hold_of(row) for row in rows}
+
+
+async def lapsed(conn: Connection, workspace_id: UUID, now: dt.datetime) -> list[Hold]:
+    """The open holds of a workspace whose deadline has come, earliest first."""
+    rows = await (await conn.execute(SQL["lapsed"], {"workspace_id": workspace_id, "now": now})).fetchall()
+    return [hold_of(row) for row in rows]
+
+
+async def next_end(conn: Connection, workspace_id: UUID, now: dt.datetime) -> dt.datetime | None:
+    """The earliest deadline of a workspace's open holds after `now`."""
+    row = await (await conn.execute(SQL["next_end"], {"workspace_id": workspace_id, "now": now})).fetchone()
+    return row["ends_at"] if row else None
+
+
+async def insert(conn: Connection, holds: Sequence[Hold]) -> None:
+    """Add new holds."""
+    if holds:
+        await conn.execute(SQL["insert"], {name: [getattr(hold, name) for hold in holds] for name in _FIELDS})
+
+
+async def update(conn: Connection, holds: Sequence[Hold]) -> None:
+    """Write back what changes of a hold."""
+    if holds:
+        await conn.execute(SQL["update"], {name: [getattr(hold, name) for hold in holds] for name in _CHANGING})
+
+
+async def terms(conn: Connection, workspace_ids: Collection[UUID]) -> Mapping[UUID, Terms]:
+    """The terms of each workspace that has a live subscription."""
+    rows = await (await conn.execute(SQL["standings"], {"workspace_ids": sorted(workspace_ids)})).fetchall()
+    return {
+        row["workspace_id"]: Terms(row["status"], row["at_zero"], row["run_quota"], row["runs_started"]) for row in rows
+    }
+
+
+async def started(conn: Connection, wanted: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    """Those of the runs, as (workspace, run), that were started before."""
+    if not wanted:
+        return set()
+    given = {"workspace_ids": [one[0] for one in wanted], "runs": [one[1] for one in wanted]}
+    rows = await (await conn.execute(SQL["started"], given)).fetchall()
+    return {(row["workspace_id"], row["run"]) for row in rows}
+
+
+async def start(conn: Connection, runs: Collection[tuple[UUID, str]], now: dt.datetime) -> None:
+    """Record runs as started and count them in their workspace's open billing period."""
+    if not runs:
+        return
+    given = {"workspace_ids": [one[0] for one in runs], "runs": [one[1] for one in runs]}
+    await conn.execute(SQL["start"], given | {"now": now})
+    counts: dict[UUID, int] = {}
+    for workspace_id, _ in runs:
+        counts[workspace_id] = counts.get(workspace_id, 0) + 1
+    ordered = sorted(counts)
+    await conn.execute(SQL["count_runs"], {"workspace_ids": ordered, "runs": [counts[one] for one in ordered]})

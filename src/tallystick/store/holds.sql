@@ -1,0 +1,81 @@
+-- name: by_id
+SELECT h.*
+FROM hold AS h
+JOIN unnest(%(workspace_ids)s::uuid[], %(ids)s::uuid[]) AS n (workspace_id, id)
+    ON h.workspace_id = n.workspace_id AND h.id = n.id
+WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: by_key
+SELECT h.*
+FROM hold AS h
+JOIN unnest(%(workspace_ids)s::uuid[], %(keys)s::text[]) AS n (workspace_id, key)
+    ON h.workspace_id = n.workspace_id AND h.key = n.key
+WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: lapsed
+SELECT h.*
+FROM hold AS h
+WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held' AND h.expires_at <= %(now)s::timestamptz
+ORDER BY h.expires_at, h.id
+
+-- name: next_end
+SELECT min(h.expires_at) AS ends_at
+FROM hold AS h
+WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held' AND h.expires_at > %(now)s::timestamptz
+
+-- name: insert
+INSERT INTO hold (
+    workspace_id, id, key, request_hash, status, credits, tool_runs, asked_credits, asked_tool_runs, settled_credits,
+    settled_tool_runs, run, project_id, user_id, workflow_id, agent_id, api_key, created_at, expires_at, finished_at,
+    finish_key, finish_hash
+)
+SELECT * FROM unnest(
+    %(workspace_id)b::uuid[], %(id)b::uuid[], %(key)b::text[], %(request_hash)b::bytea[], %(status)b::text[],
+    %(credits)b::bigint[], %(tool_runs)b::bigint[], %(asked_credits)b::bigint[], %(asked_tool_runs)b::bigint[],
+    %(settled_credits)b::bigint[], %(settled_tool_runs)b::bigint[], %(run)b::text[], %(project_id)b::uuid[],
+    %(user_id)b::uuid[], %(workflow_id)b::uuid[], %(agent_id)b::uuid[], %(api_key)b::text[],
+    %(created_at)b::timestamptz[], %(expires_at)b::timestamptz[], %(finished_at)b::timestamptz[],
+    %(finish_key)b::text[], %(finish_hash)b::bytea[]
+)
+
+-- name: update
+UPDATE hold AS h
+SET status = n.status, credits = n.credits, tool_runs = n.tool_runs, settled_credits = n.settled_credits,
+    settled_tool_runs = n.settled_tool_runs, expires_at = n.expires_at, finished_at = n.finished_at,
+    finish_key = n.finish_key, finish_hash = n.finish_hash
+FROM unnest(
+    %(workspace_id)b::uuid[], %(id)b::uuid[], %(status)b::text[], %(credits)b::bigint[], %(tool_runs)b::bigint[],
+    %(settled_credits)b::bigint[], %(settled_tool_runs)b::bigint[], %(expires_at)b::timestamptz[],
+    %(finished_at)b::timestamptz[], %(finish_key)b::text[], %(finish_hash)b::bytea[]
+) AS n (
+    workspace_id, id, status, credits, tool_runs, settled_credits, settled_tool_runs, expires_at, finished_at,
+    finish_key, finish_hash
+)
+WHERE h.workspace_id = n.workspace_id AND h.id = n.id AND h.workspace_id = ANY(%(workspace_id)b::uuid[])
+
+-- name: standings
+-- What the gate asks of each workspace besides its money: its plan's terms and the state of its subscription.
+SELECT s.workspace_id, s.status, p.at_zero, p.run_quota, d.starts_at, d.runs_started
+FROM subscription AS s
+JOIN plan_version AS p ON p.id = s.plan_version_id
+JOIN billing_period AS d ON d.workspace_id = s.workspace_id AND d.subscription_id = s.id AND d.closed_at IS NULL
+WHERE s.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND s.ended_at IS NULL
+
+-- name: started
+SELECT r.workspace_id, r.run
+FROM run_start AS r
+JOIN unnest(%(workspace_ids)s::uuid[], %(runs)s::text[]) AS n (workspace_id, run)
+    ON r.workspace_id = n.workspace_id AND r.run = n.run
+WHERE r.workspace_id = ANY(%(workspace_ids)s::uuid[])
+
+-- name: start
+INSERT INTO run_start (workspace_id, run, started_at)
+SELECT workspace_id, run, %(now)s::timestamptz
+FROM unnest(%(workspace_ids)s::uuid[], %(runs)s::text[]) AS n (workspace_id, run)
+ON CONFLICT (workspace_id, run) DO NOTHING
+
+-- name: count_runs
+UPDATE billing_period AS d
+SET runs_started = d.runs_started + n.runs
+FROM unnest(%(workspace_ids)s::uuid[], %(runs)s::bigint[]) AS n (workspace_id, runs)
+WHERE d.workspace_id = n.workspace_id AND d.closed_at IS NULL AND d.workspace_id = ANY(%(workspace_ids)s::uuid[])
