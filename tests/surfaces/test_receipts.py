@@ -379,7 +379,7 @@ async def test_what_comes_after_a_refund_stands_until_the_next_one(house: House,
     assert await differences(runtime, house) == []
 
 
-@pytest.mark.parametrize("run", ["nobody's", "%20spaced%20out%20", "a" * 200])
+@pytest.mark.parametrize("run", ["nobody's", "%20spaced%20out%20", "a" * 200, "team%2Frun%2F7"])
 async def test_a_run_may_be_named_by_any_text(house: House, run: str) -> None:
     for path in (f"/v1/runs/{run}/receipt", f"/v1/runs/{run}/refund"):
         method = "GET" if path.endswith("receipt") else "POST"

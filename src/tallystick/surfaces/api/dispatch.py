@@ -111,10 +111,13 @@ def _response(endpoint: Endpoint, answer: Any) -> Response[bytes]:
 
 def _part(request: Request[Any, Any, Any], endpoint: Endpoint, name: str) -> str:
     before, rest, _ = endpoint.path.partition(f"{{{name}:path}}")
-    if not rest:
-        return str(request.path_params[name])
-    # The framework tidies slashes away, but in a key they may be meant: read it as it was sent.
     raw: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    if not rest:
+        if b"%2F" not in raw and b"%2f" not in raw:
+            return str(request.path_params[name])
+        place = _pieces(endpoint.path).index(f"/{{{name}}}")
+        return parsing.decode_rest(name, [piece for piece in raw.split(b"/") if piece][place])
+    # The framework tidies slashes away, but in a key they may be meant: read it as it was sent.
     return parsing.decode_rest(name, raw.split(b"/", before.count("/"))[-1])
 
 

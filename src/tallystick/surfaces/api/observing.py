@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from tallystick.runtime import Runtime
+from tallystick.surfaces.api import parsing
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -96,6 +97,7 @@ def observe(app: App, runtime: Runtime, meters: Meters) -> App:
             return
         trace = Trace(str(runtime.ids.new(runtime.clock.now())))
         scope[_KEY] = trace
+        parsing.keep_encoded_slashes(scope)
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,7 +1,7 @@
 """From bytes to wire structs: every way in which a request can be wrong has a name here, and none is a crash."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from functools import cache
 from typing import Any, Final, get_args, get_origin
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -103,6 +103,14 @@ def decode_part(name: str, text: str, kind: type) -> Any:
     if has_control_characters(text):
         raise TallystickError("invalidText", f"{name} in the path must not contain control characters.", field=name)
     return text
+
+
+def keep_encoded_slashes(scope: MutableMapping[str, Any]) -> None:
+    """Let a slash that was sent as `%2F` stay inside its part of the path: a name may hold one, a route may not."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2F" in raw or b"%2f" in raw:
+        parts = (unquote_to_bytes(part).decode(errors="replace") for part in raw.split(b"/"))
+        scope["path"] = "/".join(part.replace("/", "%2F") for part in parts)
 
 
 def decode_rest(name: str, raw: bytes) -> str:
