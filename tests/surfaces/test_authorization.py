@@ -100,6 +100,14 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_metrics": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_usage_report": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_balances": Row(READERS, 200),
+    "get_gate": Row(READERS | REPORTERS, 200, params={"action": "run"}),
+    "create_budget": Row(
+        ADMINS, 201, body={"name": "{caller}", "scope": "workspace", "per": "day", "amount": 1_000_000}
+    ),
+    "list_budgets": Row(READERS, 200),
+    "get_budget": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
+    "change_budget": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"amount": 1}),
+    "delete_budget": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
     "get_subscription": Row(READERS, 200),
     "list_plays": Row(READERS, 200),
     "list_tools": Row(READERS, 200),

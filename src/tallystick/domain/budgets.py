@@ -19,6 +19,8 @@ PERIODS: Final = ("run", "day", "month")
 WHOLE: Final = "workspace"
 """The subject of a budget over the whole workspace."""
 
+_RUN_GOES_ON: Final = dt.timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -40,6 +42,12 @@ class Budget:
         if found is None or (self.subject is not None and self.subject != found):
             return None
         return found
+
+    def window_at(self, at: dt.datetime) -> "WindowKey | None":
+        """The one window that counts at `at`; None where there are many: a cap for each run, or each of its scope."""
+        subject = WHOLE if self.scope == WHOLE else self.subject
+        window = _window(self.per, None, at)
+        return None if subject is None or window is None else WindowKey(self.id, subject, window)
 
 
 class WindowKey(NamedTuple):
@@ -71,6 +79,14 @@ def windows(budgets: Iterable[Budget], scope: Scope, at: dt.datetime) -> Iterato
         window = _window(budget.per, scope.run, at)
         if subject is not None and window is not None:
             yield budget, WindowKey(budget.id, subject, window)
+
+
+def window_start(per: str, at: dt.datetime) -> dt.datetime:
+    """The first instant of the window that `at` lies in; for runs, since when one must be used to be still going on."""
+    if per == "run":
+        return at - _RUN_GOES_ON
+    day = at.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day if per == "day" else day.replace(day=1)
 
 
 def check_budget(scope: str, per: str, unit: str, amount: int, subject: str | None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget, Usage, WindowKey, windows
+from tallystick.domain.budgets import Usage, WindowKey, windows
 from tallystick.domain.gates import Decision, Funds, Standing, decide_action, overage_of, standing_of
 from tallystick.domain.grants import CREDITS
 from tallystick.domain.holds import Scope
@@ -15,11 +15,11 @@ from tallystick.domain.texts import as_uuid, check_key
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.settings import Settings
+from tallystick.store import budgets
 from tallystick.store.database import Connection, Database, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
-_BUDGET_FIELDS: Final = tuple(item.name for item in fields(Budget))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +92,10 @@ async def _budgets_over(
     conn: Connection, workspace_id: UUID, asked: Asked, now: dt.datetime
 ) -> list[tuple[WindowKey, Usage]]:
     scope = await _scope(conn, workspace_id, asked)
-    rows = await (await conn.execute(SQL["budgets"], {"workspace_id": workspace_id})).fetchall()
-    budgets = [Budget(**{name: row[name] for name in _BUDGET_FIELDS}) for row in rows]
-    over = {key: Usage(budget) for budget, key in windows(budgets, scope, now)}
-    if over:
-        given = {
-            "workspace_id": workspace_id,
-            "budget_ids": [key.budget_id for key in over],
-            "subjects": [key.subject for key in over],
-            "windows": [key.window for key in over],
-        }
-        for row in await (await conn.execute(SQL["usages"], given)).fetchall():
-            usage = over[WindowKey(row["budget_id"], row["subject"], row["window"])]
-            usage.spent, usage.held = row["spent"], row["held"]
-    return list(over.items())
+    live = (await budgets.live(conn, [workspace_id])).get(workspace_id, ())
+    over = {(workspace_id, key): budget for budget, key in windows(live, scope, now)}
+    used = await budgets.usages(conn, over)
+    return [(key[1], Usage(budget, *used.get(key, (0, 0)))) for key, budget in over.items()]
 
 
 async def _scope(conn: Connection, workspace_id: UUID, asked: Asked) -> Scope:

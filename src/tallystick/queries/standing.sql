@@ -17,16 +17,3 @@ WHERE workspace_id = %(workspace_id)s::uuid AND run = %(run)s::text
 -- Those of the resources that exist.
 SELECT id FROM resource
 WHERE workspace_id = %(workspace_id)s::uuid AND id = ANY(%(ids)s::uuid[])
-
--- name: budgets
-SELECT workspace_id, id, name, scope, subject, per, unit, amount, created_at
-FROM budget
-WHERE workspace_id = %(workspace_id)s::uuid AND ended_at IS NULL
-ORDER BY created_at, id
-
--- name: usages
-SELECT u.budget_id, u.subject, u."window", u.spent, u.held
-FROM budget_usage AS u
-JOIN unnest(%(budget_ids)s::uuid[], %(subjects)s::text[], %(windows)s::text[]) AS n (budget_id, subject, "window")
-    ON u.budget_id = n.budget_id AND u.subject = n.subject AND u."window" = n."window"
-WHERE u.workspace_id = %(workspace_id)s::uuid

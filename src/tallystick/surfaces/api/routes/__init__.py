@@ -4,8 +4,10 @@ from tallystick.surfaces.api.endpoints import Endpoint, Routes
 from tallystick.surfaces.api.routes import (
     balances,
     billing,
+    budgets,
     discovery,
     events,
+    gates,
     grants,
     health,
     holds,
@@ -33,6 +35,8 @@ ALL: tuple[Routes, ...] = (
     usage.ROUTES,
     balances.ROUTES,
     holds.ROUTES,
+    gates.ROUTES,
+    budgets.ROUTES,
     billing.ROUTES,
     discovery.ROUTES,
 )
