@@ -1,0 +1,187 @@
+"""What a run uses, told to the server as it happens, and money set aside before each call that costs.
+
+An event's id is made of run, node, attempt and the call's place in it. A call that was paid for and then lost with the
+process is made again under the same id, so the customer pays once.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from tallystick.client import ApiError, AsyncClient
+from tallystick.client.events import EncodedEvent, encode_event
+from tallystick.client.replies import Call
+from tallystick.kernel.clock import Clock
+from tallystick.runner import connection
+from tallystick.runner.failures import NodeError, RunRefusedError, Usage
+from tallystick.wire.amounts import Credits, answer_decoder, encode
+from tallystick.wire.events import CloudEvent
+from tallystick.wire.holds import HoldAnswer, PlaceHold, SettleHold
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("tallystick.runner")
+
+SOURCE: Final = "tallystick/runner"
+_REFUSED: Final = 402
+_CONFLICT: Final = 409
+_SAMPLES: Final = 50
+_MARGIN_SECONDS: Final = 60
+
+_holds: Final = answer_decoder(HoldAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What to set aside for a call, in nano-units; `credits` None: by experience, else `at_first`."""
+
+    credits: int | None
+    at_first: int
+    tool_runs: int = 0
+
+
+@dataclass(slots=True)
+class Experience:
+    """What calls of one place in a workflow were charged lately: a hold is the 90th percentile of them."""
+
+    _lately: dict[str, deque[int]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=_SAMPLES)))
+
+    def learn(self, place: str, charged: int) -> None:
+        self._lately[place].append(charged)
+
+    def expect(self, place: str) -> int | None:
+        """Nano-credits; None where nothing is known."""
+        ordered = sorted(self._lately[place])
+        return ordered[(len(ordered) * 9) // 10] if ordered else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One call of a run: the `ordinal`-th of an attempt at a node."""
+
+    node: UUID
+    attempt: int
+    ordinal: int
+    agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """The meter of one run. `lease` tells the holds of this holder from those of an earlier one."""
+
+    server: AsyncClient
+    clock: Clock
+    experience: Experience
+    workspace: UUID
+    workflow: UUID
+    run: UUID
+    batch: UUID | None
+    lease: str
+    wait_seconds: int
+
+    async def paid(self, spot: Spot, worth: Worth, seconds: int, work: Callable[[], Awaitable[tuple[T, Usage]]]) -> T:
+        """Set aside, do `work` of at most so many `seconds`, and settle with what it used.
+
+        Raises `RunRefusedError` where nothing can be set aside, else what `work` raises; a `NodeError` with usage is
+        settled, one without gives everything back.
+        """
+        place = f"{self.workflow}/{spot.node}/{'tool' if worth.tool_runs else 'model'}"
+        hold = await self._hold(spot, worth, place, seconds)
+        try:
+            result, used = await work()
+        except NodeError as failure:
+            await self._settle(hold, spot, failure.usage, place)
+            raise
+        await self._settle(hold, spot, used, place)
+        return result
+
+    async def book(self, events: list[EncodedEvent]) -> None:
+        """Tell of usage that nothing was set aside for. Raises `NodeError` with the reason of a rejected event."""
+        problems = (await self.server.deliver(events)).problems
+        while any(problem.kind == "unsent" for problem in problems):
+            problems = (await self.server.deliver(events)).problems
+        for problem in problems:
+            # A conflict is none of these: the call was paid for before, by a process that was lost then.
+            if problem.kind == "rejected":
+                raise NodeError(problem.reason, f"Usage was rejected: {problem.message}")
+
+    def event(self, used: Usage, key: str, node: UUID, agent: str | None) -> EncodedEvent:
+        """The usage event of a key within the run."""
+        where: dict[str, Any] = {
+            "run": str(self.run),
+            "batch": str(self.batch) if self.batch else None,
+            "workflow": str(self.workflow),
+            "node": str(node),
+            "agent": agent,
+        }
+        return encode_event(
+            used.type,
+            id_=f"{self.run}/{key}",
+            source=SOURCE,
+            subject=str(self.workspace),
+            time=self.clock.now(),
+            data={},
+            fields=where | dict(used.fields),
+        )
+
+    async def _hold(self, spot: Spot, worth: Worth, place: str, seconds: int) -> UUID | None:
+        """The hold's id; None where the call was settled before, so that nothing more will be charged for it."""
+        known = self.experience.expect(place) if worth.credits is None else worth.credits
+        amounts = {"credits": worth.at_first if known is None else known, "toolRuns": worth.tool_runs}
+        wanted = PlaceHold(
+            amounts={unit: Credits(nano) for unit, nano in amounts.items() if nano},
+            run=str(self.run),
+            workflow=str(self.workflow),
+            agent=spot.agent,
+            expires_in_seconds=seconds + _MARGIN_SECONDS,
+            wait_seconds=self.wait_seconds,
+        )
+        if not wanted.amounts:
+            return None
+        key = f"{SOURCE}/{self.run}/{spot.node}/{spot.attempt}/{spot.ordinal}"
+        try:
+            answer = await self._post("/v1/holds", wanted, key)
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+            answer = await self._post("/v1/holds", wanted, f"{key}/{self.lease}")
+        return answer.hold.id if answer.hold.status == "held" else None
+
+    async def _settle(self, hold: UUID | None, spot: Spot, used: Usage | None, place: str) -> None:
+        events = []
+        if used is not None:
+            events = [self.event(used, f"{spot.node}/{spot.attempt}/{spot.ordinal}", spot.node, spot.agent)]
+        if hold is not None and not events:
+            await self._finish(f"/v1/holds/{hold}/void", msgspec.Raw(b"{}"))
+        elif hold is not None:
+            sent = SettleHold(events=[msgspec.json.decode(event.body, type=CloudEvent) for event in events])
+            settled = await self._finish(f"/v1/holds/{hold}/settle", sent)
+            if settled is not None:
+                self.experience.learn(place, settled.hold.settled.get("credits", Credits(0)).nano)
+                return
+            await self.book(events)
+            await self._finish(f"/v1/holds/{hold}/void", msgspec.Raw(b"{}"))
+        elif events:
+            await self.book(events)
+
+    async def _finish(self, path: str, body: object) -> HoldAnswer | None:
+        """None where the hold ended meanwhile, or an event of it is known already: then the events go by themselves."""
+        try:
+            return await self._post(path, body, f"{SOURCE}/{path}")
+        except ApiError as error:
+            _log.info("hold can't be finished", path=path, reason=error.reason)
+            return None
+
+    async def _post(self, path: str, body: object, key: str) -> HoldAnswer:
+        headers: Mapping[str, str] = {"content-type": "application/json", "idempotency-key": key}
+        try:
+            return await connection.send(self.server, Call("POST", path, _holds, body=encode(body), headers=headers))
+        except ApiError as error:
+            if error.status == _REFUSED:
+                raise RunRefusedError(error.reason, error.error_message, **error.details) from error
+            raise
