@@ -57,8 +57,7 @@ async def place(
     `named` holds uuids or keys of project, user, workflow and agent. Where the money is there but set aside, it is
     tried again for `wait` seconds whenever a hold of the workspace ends.
     """
-    async with database.read(request.workspace_id) as conn:
-        ids = await names.ids(conn, request.workspace_id, named) if named else {}
+    ids = await names.ids(database, request.workspace_id, named, now)
     scope = Scope(run, ids.get("project"), ids.get("user"), ids.get("workflow"), ids.get("agent"), api_key)
     loop = asyncio.get_running_loop()
     begun = loop.time()

@@ -1,5 +1,6 @@
 """From the names in events to attributions, cached by workspace; what is new is created in the commit that needs it."""
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -20,7 +21,7 @@ from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import distinct
 from tallystick.store import names as store
-from tallystick.store.database import Connection, Row
+from tallystick.store.database import Connection, Database, Row
 from tallystick.store.names import Name, NewResource
 
 _UUID_LENGTH: Final = 36
@@ -52,6 +53,8 @@ class Item(msgspec.Struct, gc=False):
         return tuple(name or None for name in (type_, status, project, user or own_user, *others))
 
 
+_EXPECTED_MOST: Final = 10_000
+_EXPECTED_FOR: Final = dt.timedelta(seconds=5)
 _NOTHING: Final[dict[tuple[str | None, ...], Attribution]] = {}
 _KINDS: Final = ("project", "user", "workflow", "agent", "connector", "tool", "table", "languageModel")
 """The kind of each name from the third on. A workflow is a play or a tool; a new one is a play."""
@@ -71,6 +74,7 @@ class _Known:
     ids: dict[tuple[str, str], UUID] = field(default_factory=dict)
     connectors: dict[UUID, _Connector] = field(default_factory=dict)
     attributions: dict[tuple[str | None, ...], Attribution] = field(default_factory=dict)
+    expected: dict[tuple[str, str], tuple[UUID, dt.datetime]] = field(default_factory=dict)
 
     def learn(self, row: Row) -> None:
         """Keep what a row of `resource` says."""
@@ -90,6 +94,27 @@ class _Known:
         """The resource that an event names, if it is known."""
         found = self.ids.get((kind, name))
         return self.ids.get(("", name)) if found is None and len(name) == _UUID_LENGTH else found
+
+    def id_at(self, kind: str, name: str, now: dt.datetime) -> UUID | None:
+        """The same, or the id that it will have, as long as it was looked for a moment ago."""
+        found = self.find(kind, name)
+        if found is not None:
+            return found
+        expected = self.expected.get((kind, name))
+        return expected[0] if expected is not None and expected[1] > now else None
+
+    def expect(self, workspace_id: UUID, kind: str, name: str, now: dt.datetime) -> UUID:
+        """The id that its usage will give it; remembered, so that holds for it need not look each time."""
+        check_key(name, field=kind)
+        identity = resource_id(workspace_id, "play" if kind == "workflow" else kind, name)
+        if len(self.expected) >= _EXPECTED_MOST:
+            self.expected.clear()
+        self.expected[kind, name] = identity, now + _EXPECTED_FOR
+        return identity
+
+
+def _stored_kinds(kind: str) -> tuple[str, ...]:
+    return ("play", "tool") if kind == "workflow" else (kind,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,32 +190,33 @@ class Names:
         rests_on = {workspace_id: held.resources_no for workspace_id, held in known.items() if held}
         return Attributed([entry for entry in found if entry is not None], new, rests_on)
 
-    async def ids(self, conn: Connection, workspace_id: UUID, named: Mapping[str, str]) -> dict[str, UUID]:
+    async def ids(
+        self, database: Database, workspace_id: UUID, named: Mapping[str, str], now: dt.datetime
+    ) -> dict[str, UUID]:
         """The ids of the resources named, by kind; one that does not exist yet has the id that its usage will give it.
 
         Raises `invalidKey`.
         """
         held = self._known.get(workspace_id)
-        known = {kind: held.find(kind, name) if held else None for kind, name in named.items()}
-        if None in known.values():
+        found = {kind: held.id_at(kind, name, now) for kind, name in named.items()} if held else {}
+        missing = {kind: name for kind, name in named.items() if found.get(kind) is None}
+        if missing:
+            async with database.read(workspace_id) as conn:
+                held = await self._learn(conn, workspace_id, missing)
+            for kind, name in missing.items():
+                found[kind] = held.find(kind, name) or held.expect(workspace_id, kind, name, now)
+        return {kind: one for kind, one in found.items() if one is not None}
+
+    async def _learn(self, conn: Connection, workspace_id: UUID, named: Mapping[str, str]) -> _Known:
+        held = self._known.get(workspace_id)
+        if held is None:
             numbers = await store.resources_no(conn, [workspace_id])
             held = self._known.setdefault(workspace_id, _Known(numbers.get(workspace_id, 0)))
-            wanted = {
-                (workspace_id, one, name)
-                for kind, name in named.items()
-                for one in (("play", "tool") if kind == "workflow" else (kind,))
-            }
-            for row in await store.resources(conn, wanted):
-                held.learn(row)
-                self._size += 1
-        found: dict[str, UUID] = {}
-        for kind, name in named.items():
-            identity = held.find(kind, name) if held else None
-            if identity is None:
-                check_key(name, field=kind)
-                identity = resource_id(workspace_id, "play" if kind == "workflow" else kind, name)
-            found[kind] = identity
-        return found
+        wanted = {(workspace_id, one, name) for kind, name in named.items() for one in _stored_kinds(kind)}
+        for row in await store.resources(conn, wanted):
+            held.learn(row)
+            self._size += 1
+        return held
 
     async def _load(self, conn: Connection, items: list[Item], known: "dict[UUID, _Known | None]") -> None:
         """Read what the database knows of the names that these items carry and the cache lacks."""
@@ -205,8 +231,7 @@ class Names:
                 continue
             for kind, name in zip(_KINDS, item.names[2:], strict=False):
                 if name is not None and held.find(kind, name) is None:
-                    kinds = ("play", "tool") if kind == "workflow" else (kind,)
-                    wanted.update((item.workspace_id, one, name) for one in kinds)
+                    wanted.update((item.workspace_id, one, name) for one in _stored_kinds(kind))
         if wanted:
             for row in await store.resources(conn, wanted):
                 held = known[row["workspace_id"]]
