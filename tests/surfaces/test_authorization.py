@@ -115,6 +115,25 @@ TABLE: Final[Mapping[str, Row]] = {
     "list_agents": Row(READERS, 200),
     "list_connectors": Row(READERS, 200),
     "list_models": Row(READERS, 200),
+    "put_workflow": Row(ADMINS, 400, parts={"key": "writer"}, body={"nodes": []}),
+    "get_workflow": Row(READERS, 404, parts={"key": "nothing"}),
+    "create_run": Row(ADMINS, 404, body={"workflowUuid": str(NOBODY)}),
+    "get_run": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
+    "list_runs": Row(READERS, 200, body={}),
+    "cancel_runs": Row(ADMINS, 404, body={"uuid": str(NOBODY)}),
+    "create_batch": Row(ADMINS, 404, body={"workflowUuid": str(NOBODY), "data": [{}]}),
+    "get_batch": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
+    "list_batches": Row(READERS, 200),
+    "cancel_batch": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "claim_runs": Row(ADMINS, 200, body={"runner": "test"}),
+    "put_execution": Row(
+        ADMINS,
+        409,
+        parts={"uuid": str(NOBODY), "execution": str(NOBODY)},
+        body={"nodeUuid": str(NOBODY), "status": "running", "lease": "none"},
+    ),
+    "send_heartbeat": Row(ADMINS, 409, parts={"uuid": str(NOBODY)}, body={"lease": "none"}),
+    "finish_run": Row(ADMINS, 409, parts={"uuid": str(NOBODY)}, body={"status": "success", "lease": "none"}),
 }
 
 ENDPOINTS: Final = {endpoint.operation: endpoint for endpoint in endpoints()}

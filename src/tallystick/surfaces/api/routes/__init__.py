@@ -12,10 +12,12 @@ from tallystick.surfaces.api.routes import (
     health,
     holds,
     members,
+    orchestration,
     people,
     prices,
     receipts,
     resources,
+    runners,
     tokens,
     usage,
     workspaces,
@@ -39,6 +41,8 @@ ALL: tuple[Routes, ...] = (
     budgets.ROUTES,
     billing.ROUTES,
     discovery.ROUTES,
+    orchestration.ROUTES,
+    runners.ROUTES,
 )
 
 
