@@ -77,6 +77,7 @@ def environment(folder: Path, database_url: str) -> dict[str, str]:
         "TALLY_LOG_LEVEL": "error",
         # Its clock is the real one: it must not settle what the tests of this database leave due in their own time.
         "TALLY_WORKER": "false",
+        "TALLY_RUNNER": "false",
         "TALLY_POOL_SIZE": "4",
         "COLUMNS": "100",
     }

@@ -145,7 +145,7 @@ class Settings:
         Decimal(25), "Credits of which more must be available for a fine-tuning job.", low=0, high=100_000_000
     )
     receipt_charges_max: int = _setting(
-        20_000, "Charges of one run that a receipt shows, at most; then `receiptTooLarge`.", low=1, high=1_000_000
+        20_000, "Charges of one run that a receipt shows, at most; then `tooManyCharges`.", low=1, high=1_000_000
     )
     estimate_days: int = _setting(
         30, "Days back from which estimates take runs when their request names no range.", low=1, high=366
@@ -153,6 +153,21 @@ class Settings:
     estimate_runs_max: int = _setting(
         1_000, "Runs that an estimate or a simulation looks at, at most; the newest count.", low=1, high=100_000
     )
+    runner: bool = _setting(True, "Whether `tally serve` and `tally demo` execute workflows themselves.")
+    runner_concurrency: int = _setting(8, "Runs that one runner executes at once, at most.", low=1, high=1_000)
+    runner_poll_milliseconds: int = _setting(500, "Pause of an idle runner between two looks.", low=10, high=60_000)
+    runner_lease_seconds: int = _setting(30, "Seconds after which a lost runner's run is another's.", low=3, high=3_600)
+    runner_call_seconds: int = _setting(120, "Seconds that one call of a node may take, at most.", low=1, high=3_600)
+    runner_hold_credits: Decimal = _setting(
+        Decimal(1), "Credits set aside for a language model's call while its cost is not known.", low=0, high=10_000
+    )
+    runner_allowed_hosts: str | None = _setting(
+        None, "Hosts, `host:port`, addresses and networks, by commas, that nodes may call though they are private."
+    )
+    model_base_url: str | None = _setting(
+        None, "OpenAI-compatible endpoint of the language models of workflows, such as `https://api.openai.com/v1`."
+    )
+    model_api_key: str | None = _setting(None, "Its key; it is sent to that endpoint alone.", secret=True)
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")
 
@@ -318,7 +333,7 @@ def _read_path(name: str, raw: object) -> Path:
 
 def _read_str(name: str, raw: object) -> str:
     text = str(raw).strip()
-    if name == "public_url":
+    if name in ("public_url", "model_base_url"):
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise _invalid(variable(name), raw, "must begin with http:// or https:// and name a host")

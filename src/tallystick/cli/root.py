@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "plan": ("operator", "Plans and what they include."),
     "demo": ("server", "Start a demo workspace with 90 days of usage, in the foreground."),
     "serve": ("server", "Start the server, in the foreground."),
+    "runner": ("runner", "Execute workflows apart from the server, in the foreground."),
     "worker": ("server", "Do the background work apart from the server, in the foreground."),
     "operator": ("database", "The operator's own tokens, made where the database is."),
     "db": ("database", "The database: migrate, status, backup, restore."),

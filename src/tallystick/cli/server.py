@@ -31,6 +31,7 @@ def serve(
     port: Port = None,
     host: Host = None,
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave background work to `tally worker`.")] = False,
+    no_runner: Annotated[bool, typer.Option("--no-runner", help="Leave workflows to `tally runner`.")] = False,
 ) -> None:
     """Start the server and serve until SIGTERM or Ctrl-C. Its address is printed once it answers.
 
@@ -40,15 +41,21 @@ def serve(
       TALLY_DATABASE_URL=postgresql://tally@db/tally tally serve --host 0.0.0.0 --port 8787
     """
     from tallystick.cli.output import print_json
+    from tallystick.cli.runner import Beside
+    from tallystick.demo.run import reachable
     from tallystick.surfaces.serve import serve as serve_until_told
     from tallystick.wire.amounts import encode
 
-    settings = configured(home=home, port=port, host=host, worker=False if no_worker else None)
+    settings = configured(
+        home=home, port=port, host=host, worker=False if no_worker else None, runner=False if no_runner else None
+    )
+    beside = Beside(settings)
 
-    async def ready(_: "Runtime", address: str) -> None:
+    async def ready(runtime: "Runtime", address: str) -> None:
+        beside.start(runtime, reachable(address))
         print_json(encode({"baseUrl": settings.public_url or address}))
 
-    run(serve_until_told(settings, ready))
+    run(serve_until_told(settings, ready, beside.end))
 
 
 @worker_app.command("worker")
@@ -78,18 +85,20 @@ def demo(home: Home = None, port: Port = None, host: Host = None) -> None:
       tally demo --port 8787
     """
     from tallystick.cli.output import print_json
+    from tallystick.cli.runner import Beside
     from tallystick.demo import run as stage
     from tallystick.wire.amounts import encode
 
     settings = configured(home=home, port=port, host=host)
     told = _Told(sys.stderr.isatty())
+    beside = Beside(settings)
 
     def ready(credentials: Any) -> None:
         told.end()
         print_json(encode(credentials))
         told.ready()
 
-    run(stage.run(settings, ready=ready, progress=told.events))
+    run(stage.run(settings, ready=ready, progress=told.events, serving=beside.start, ending=beside.end))
 
 
 class _Told:

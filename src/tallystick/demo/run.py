@@ -10,7 +10,7 @@ from tallystick.demo import credentials, story
 from tallystick.demo.credentials import Credentials
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
-from tallystick.surfaces.serve import listen, serve_runtime
+from tallystick.surfaces.serve import Ending, listen, serve_runtime
 
 T = TypeVar("T")
 
@@ -24,9 +24,11 @@ async def run(
     *,
     ready: Callable[[Credentials], None] = lambda _: None,
     progress: story.Progress = lambda _: None,
+    serving: Callable[[Runtime, str], None] = lambda _, __: None,
+    ending: Ending | None = None,
 ) -> None:
     """Serve the demo until SIGTERM or SIGINT. `progress` hears how many events of the first load are booked, `ready`
-    what stands in `demo.json`.
+    what stands in `demo.json`, `serving` that requests are answered at an address, `ending` that they soon are not.
 
     A signal during the first load ends it; the next start goes on. Raises what `serve` raises.
     """
@@ -41,9 +43,10 @@ async def run(
             async def written(runtime: Runtime, address: str) -> None:
                 base_url = settings.public_url or reachable(address)
                 await _answers(reachable(address))
+                serving(runtime, reachable(address))
                 ready(await credentials.write(runtime, settings.home, base_url, beginning.workspace_id))
 
-            await serve_runtime(runtime, listener, written)
+            await serve_runtime(runtime, listener, written, ending)
         finally:
             await runtime.close()
     finally:

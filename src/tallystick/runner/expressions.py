@@ -71,7 +71,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
-        return {str(name): plain(one, depth + 1) for name, one in value.items()}
+        return {str(name).replace("\0", ""): plain(one, depth + 1) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one, depth + 1) for one in value]
     return plain(msgspec.to_builtins(value), depth + 1)

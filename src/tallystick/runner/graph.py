@@ -73,6 +73,7 @@ class Graph:
     def next(self, finished: Mapping[UUID, Finished]) -> Node | Ended:
         """The node to run now, or how the run ended."""
         reached = set(self._roots)
+        waiting: Node | None = None
         last: Node | None = None
         filtered = False
         arrived = False
@@ -81,7 +82,8 @@ class Graph:
                 continue
             outcome = finished.get(node.uuid)
             if outcome is None:
-                return node
+                waiting = waiting or node
+                continue
             if outcome.status == "error" and not node.fallback_on_failure:
                 return Ended("error", failed=node, last=last)
             led_to = leads_to(node, outcome)
@@ -91,7 +93,7 @@ class Graph:
             else:
                 last = node
                 arrived = arrived or not led_to
-        return Ended("skipped" if filtered and not arrived else "success", last=last)
+        return waiting or Ended("skipped" if filtered and not arrived else "success", last=last)
 
 
 def leads_to(node: Node, outcome: Finished) -> list[UUID]:

@@ -19,26 +19,29 @@ from tallystick.surfaces.worker import work
 _GRACE_SECONDS = 10
 
 Ready = Callable[[Runtime, str], Awaitable[None]]
+Ending = Callable[[], Awaitable[None]]
 
 
-async def serve(settings: Settings, ready: Ready | None = None) -> None:
+async def serve(settings: Settings, ready: Ready | None = None, ending: Ending | None = None) -> None:
     """Open a runtime and serve it until SIGTERM or SIGINT; then finish what is in flight and close everything.
 
-    `ready` is called with the runtime and the real address once requests are answered, also where the port was 0.
-    Raises what `Runtime.open` raises, and `addressInUse`.
+    `ready` is called with the runtime and the real address once requests are answered, also where the port was 0,
+    `ending` when a signal came, while they still are. Raises what `Runtime.open` raises, and `addressInUse`.
     """
     listener = listen(settings.host, settings.port)
     try:
         runtime = await Runtime.open(settings)
         try:
-            await serve_runtime(runtime, listener, ready)
+            await serve_runtime(runtime, listener, ready, ending)
         finally:
             await runtime.close()
     finally:
         listener.close()
 
 
-async def serve_runtime(runtime: Runtime, listener: socket.socket, ready: Ready | None = None) -> None:
+async def serve_runtime(
+    runtime: Runtime, listener: socket.socket, ready: Ready | None = None, ending: Ending | None = None
+) -> None:
     """Serve an open runtime on a listening socket until a signal says stop; the caller closes both."""
     address = address_of(listener)
 
@@ -46,7 +49,7 @@ async def serve_runtime(runtime: Runtime, listener: socket.socket, ready: Ready 
         if ready is not None:
             await ready(runtime, address)
 
-    server = _Server(_config(create_app(runtime)), told)
+    server = _Server(_config(create_app(runtime)), told, ending)
     _spare_the_collector()
     loop = asyncio.get_running_loop()
     worker = asyncio.create_task(work(runtime)) if runtime.settings.worker else None
@@ -103,9 +106,10 @@ def _config(app: App) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """uvicorn raises a caught signal again once it has ended, which would kill us before the database is closed."""
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, config: uvicorn.Config, told: Callable[[], Awaitable[None]], ending: Ending | None) -> None:
         super().__init__(config)
         self._told = told
+        self._ending = ending
 
     def stop(self) -> None:
         """End after the requests in flight; told twice, at once."""
@@ -115,6 +119,11 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         await self._told()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._ending is not None and not self.force_exit:
+            await self._ending()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
