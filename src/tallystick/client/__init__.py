@@ -12,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from tallystick.client.asking import RunPolicy
     from tallystick.client.asynchronous import AsyncClient
+    from tallystick.client.asynchronous_runs import AsyncRun
     from tallystick.client.batching import Batching
     from tallystick.client.delivery import Retrying
     from tallystick.client.errors import (
@@ -21,34 +23,52 @@ if TYPE_CHECKING:
         ClientError,
         EventProblem,
         RecordingError,
+        RefusedError,
         ServerUnreachableError,
     )
+    from tallystick.client.leases import Lease
+    from tallystick.client.runs import RunArguments, current_run
     from tallystick.client.synchronous import Client
+    from tallystick.client.synchronous_runs import Run
 
 __all__ = [
     "ApiError",
     "AsyncClient",
+    "AsyncRun",
     "Batching",
     "BufferFullError",
     "Client",
     "ClientError",
     "EventProblem",
+    "Lease",
     "RecordingError",
+    "RefusedError",
     "Retrying",
+    "Run",
+    "RunArguments",
+    "RunPolicy",
     "ServerUnreachableError",
+    "current_run",
 ]
 
 _HOMES: Final = {
     "ApiError": "errors",
     "AsyncClient": "asynchronous",
+    "AsyncRun": "asynchronous_runs",
     "Batching": "batching",
     "BufferFullError": "errors",
     "Client": "synchronous",
     "ClientError": "errors",
     "EventProblem": "errors",
+    "Lease": "leases",
     "RecordingError": "errors",
+    "RefusedError": "errors",
     "Retrying": "delivery",
+    "Run": "synchronous_runs",
+    "RunArguments": "runs",
+    "RunPolicy": "asking",
     "ServerUnreachableError": "errors",
+    "current_run": "runs",
 }
 
 

@@ -102,8 +102,12 @@ class Outbox:
         """The batch under way came to an end, well or not; what went wrong is kept for the next flush."""
         self.settled += len(self._under_way)
         self._under_way = []
-        self.unreported_count += len(outcome.problems)
-        self.unreported.extend(outcome.problems[: _MOST_REMEMBERED - len(self.unreported)])
+        self.note(outcome.problems)
+
+    def note(self, problems: list[EventProblem]) -> None:
+        """Keep what went wrong for the next flush."""
+        self.unreported_count += len(problems)
+        self.unreported.extend(problems[: _MOST_REMEMBERED - len(self.unreported)])
 
     def problems(self) -> tuple[list[EventProblem], int]:
         """What went wrong since the last call, and how many events in all."""

@@ -23,7 +23,8 @@ _LOG = logging.getLogger("tallystick.client")
 EVENTS_PATH: Final = "/v1/events"
 BATCH_TYPE: Final = "application/cloudevents-batch+json"
 
-_AGAIN: Final = frozenset({408, 425, 429})
+AGAIN: Final = frozenset({408, 425, 429})
+"""Refusals that only mean: not now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ class Retrying:
     first: float = 0.2
     longest: float = 15.0
 
-    def wait(self, failures: int, chance: float, retry_after: float) -> float:
+    def wait(self, failures: int, chance: float, at_least: float) -> float:
         """Seconds before the next attempt; `failures` counts from 1, `chance` lies between 0 and 1."""
         full = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
-        return max(full * (0.5 + chance / 2), min(retry_after, self.longest))
+        return max(full * (0.5 + chance / 2), min(at_least, self.longest))
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ def deliver(
             _fail(outcome, again, "unsent", *cause)
             failures = 0
             continue
-        yield Pause(retrying.wait(failures, chance(), _retry_after(reply)))
+        yield Pause(retrying.wait(failures, chance(), retry_after(reply)))
         batches.insert(0, again)
     outcome.problems.sort(key=lambda problem: problem.index)
     return outcome
@@ -138,7 +139,7 @@ def _read(reply: Reply | NoReply | None, batch: list[_Item], outcome: Outcome) -
             return batch, ("unknownAnswer", reply.body[:200].decode(errors="replace"))
     error = error_of(reply.status, reply.body)
     cause_given = (error.reason or error.error_message, error.error_message)
-    if reply.status >= 500 or reply.status in _AGAIN:
+    if reply.status >= 500 or reply.status in AGAIN:
         return batch, cause_given
     # The request as a whole was refused, so nothing of it was booked; trying again would change nothing.
     _fail(outcome, batch, "rejected" if reply.status in (400, 413) and len(batch) == 1 else "unsent", *cause_given)
@@ -162,7 +163,8 @@ def _fail(outcome: Outcome, items: list[_Item], kind: str, reason: str, message:
     )
 
 
-def _retry_after(reply: Reply | NoReply | None) -> float:
+def retry_after(reply: Reply | NoReply | None) -> float:
+    """Seconds that the server asks to be left alone."""
     text = reply.headers.get("retry-after", "") if isinstance(reply, Reply) else ""
     return float(text) if text.isascii() and text.isdigit() else 0.0
 

@@ -57,6 +57,27 @@ class ApiError(ClientError):
         self.body = body
 
 
+class RefusedError(ApiError):
+    """A gate said no (402): `reason` is one of docs/reference/errors.md, `details` has the figures.
+
+    `way_on` is a sentence on what would make it go on.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error_message: str,
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(status, error_message, reason, details, body)
+        self.way_on = str(self.details.get("wayOn", ""))
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.way_on}".rstrip()
+
+
 class RecordingError(ClientError):
     """Recorded events that the server does not hold. `problems` has the first of them, `count` says how many in all."""
 

@@ -79,6 +79,7 @@ class EncodedEvent:
 
     id: str
     body: bytes
+    type: str = ""
 
 
 def encode_event(
@@ -117,7 +118,7 @@ def encode_event(
     }
     if subject is not None:
         envelope["subject"] = subject
-    return EncodedEvent(id_, msgspec.json.encode(envelope))
+    return EncodedEvent(id_, msgspec.json.encode(envelope), type_)
 
 
 def join(events: "list[EncodedEvent]") -> bytes:

@@ -7,16 +7,22 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from tallystick.client.errors import ApiError
+from tallystick.client.errors import ApiError, RefusedError
 
 T = TypeVar("T")
 
 WORKSPACE_HEADER: Final = "selected-workspace-uuid"
 
+REFUSED: Final = 402
+"""The status of a gate's refusal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. `decoder` reads the body of an answer of 2xx."""
+    """One request. `decoder` reads the body of an answer of 2xx.
+
+    `patience` are seconds that the server may think longer than it usually does.
+    """
 
     method: str
     path: str
@@ -24,6 +30,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    patience: float = 0.0
 
 
 class _Error(msgspec.Struct, rename="camel"):
@@ -42,7 +49,8 @@ def error_of(status: int, body: bytes) -> ApiError:
     except (msgspec.MsgspecError, ArithmeticError):
         error = _Error()
     message = error.error_message or body[:200].decode(errors="replace").strip() or f"The server answered {status}."
-    return ApiError(status, message, error.reason, error.details, body)
+    kind = RefusedError if status == REFUSED else ApiError
+    return kind(status, message, error.reason, error.details, body)
 
 
 def headers_of(token: str, workspace_uuid: str | None, agent: str) -> dict[str, str]:
