@@ -168,6 +168,9 @@ class Settings:
         None, "OpenAI-compatible endpoint of the language models of workflows, such as `https://api.openai.com/v1`."
     )
     model_api_key: str | None = _setting(None, "Its key; it is sent to that endpoint alone.", secret=True)
+    simulation_charges_max: int = _setting(
+        200_000, "Charges that one simulation prices again, at most; then `tooManyCharges`.", low=1, high=10_000_000
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")
 

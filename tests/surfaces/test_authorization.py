@@ -89,6 +89,8 @@ TABLE: Final[Mapping[str, Row]] = {
     "list_meters": Row(READERS, 200),
     "get_receipt": Row(READERS, 404, parts={"run": "run-1"}),
     "refund_run": Row(OPERATOR, 404, parts={"run": "run-1"}, body={"reason": "test"}),
+    "get_estimate": Row(READERS, 200, params={"records": "10"}),
+    "simulate": Row(READERS, 404, body={"run": "run-1", "levers": {}}),
     "add_meter": Row(
         OPERATOR,
         400,

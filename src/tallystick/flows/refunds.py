@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from tallystick.domain.catalog import Catalog
 from tallystick.domain.charging import Charge, reversal_of
 from tallystick.domain.events import UsageEvent, event_hash, read_data
+from tallystick.domain.refunds import REFUND, SOURCE
 from tallystick.domain.requests import RequestKey
 from tallystick.flows import booking, due
 from tallystick.flows.caps import Caps
@@ -22,9 +23,6 @@ from tallystick.kernel.ids import Ids
 from tallystick.store import audit, ledger, refunds, usage
 from tallystick.store.database import Connection, Database, Row
 from tallystick.store.idempotency import once
-
-REFUND: Final = "run.refund"
-SOURCE: Final = "tallystick/refunds"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ async def receipt(
 ) -> tuple[Receipt, dict[str, str]]:
     """The receipt of a run as events name it, and what the resources in it are called, by uuid.
 
-    Raises `runNotFound` for a run that nothing is known of, `receiptTooLarge` beyond `charges_max` booked rows.
+    Raises `runNotFound` for a run that nothing is known of, `tooManyCharges` beyond `charges_max` booked rows.
     """
     async with database.read(workspace_id) as conn:
         given = {"workspace_id": workspace_id, "run": run, "most": charges_max + 1}
@@ -44,7 +44,7 @@ async def receipt(
             raise TallystickError("runNotFound", "There is no such run.", run=run)
         if len(rows) > charges_max:
             raise TallystickError(
-                "receiptTooLarge", f"The run has more than {charges_max} charges.", run=run, limit=charges_max
+                "tooManyCharges", f"The run has more than {charges_max} charges.", run=run, limit=charges_max
             )
         booked = [booked_of(row) for row in rows]
         found = await versions(conn, {row.price_version_id for row in booked if row.price_version_id})

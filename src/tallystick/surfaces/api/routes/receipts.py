@@ -25,7 +25,7 @@ _OPERATOR_IN_WORKSPACE = Guard("operator", in_workspace=True)
 @ROUTES.get(
     "/v1/runs/{run}/receipt",
     requires(BILLING_READ),
-    errors=("invalidText", "receiptTooLarge", "runNotFound"),
+    errors=("invalidText", "tooManyCharges", "runNotFound"),
 )
 async def get_receipt(call: Call, run: str) -> wire.ReceiptAnswer:
     """What a run came to: every charge in its span, the price version that made it, and sums by line item."""

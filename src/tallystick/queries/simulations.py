@@ -1,0 +1,99 @@
+"""What past runs would have cost with other settings, from what was booked for them (row A12)."""
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from tallystick.domain.booked import Used, uses_of
+from tallystick.domain.prices import PriceBook
+from tallystick.domain.repricing import Repricer, Resolve
+from tallystick.domain.simulation import Levers, Outcome, Run, simulate
+from tallystick.domain.texts import as_uuid
+from tallystick.kernel.errors import TallystickError
+from tallystick.queries import past_runs, receipts
+from tallystick.queries.past_runs import Past
+from tallystick.store.database import Connection, Database
+from tallystick.store.named_sql import load
+
+SQL = load(__file__)
+
+Prices = Callable[[Connection], Awaitable[PriceBook]]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """`alone` is what each lever does by itself."""
+
+    runs: int
+    charges: int
+    outcome: Outcome
+    alone: tuple[tuple[str, Outcome], ...]
+
+
+async def simulation(
+    database: Database,
+    workspace_id: UUID,
+    chosen: Past | str,
+    levers: Levers,
+    *,
+    prices: Prices,
+    resolve: Resolve,
+    runs_max: int,
+    charges_max: int,
+    now: dt.datetime,
+) -> Simulated:
+    """Price past runs again: the one that is named, or the newest of a batch or workflow, at most `runs_max`.
+
+    Raises `runNotFound` where there is nothing, `tooManyCharges` beyond `charges_max`, `nodeNotFound` for a filter that
+    none of the runs came to, `unknownLanguageModel` for a model without any price.
+    """
+    async with database.read(workspace_id) as conn:
+        book = await prices(conn)
+        repricer = Repricer(book, resolve)
+        if levers.language_model is not None and not repricer.has_price(levers.language_model):
+            raise TallystickError(
+                "unknownLanguageModel", "There is no price for this language model.", model=levers.language_model
+            )
+        names = [chosen] if isinstance(chosen, str) else await _runs(conn, workspace_id, chosen, runs_max, now)
+        booked = await receipts.booked_of_runs(conn, workspace_id, names, most=charges_max + 1)
+        charges = sum(map(len, booked.values()))
+        if charges > charges_max:
+            raise TallystickError(
+                "tooManyCharges", f"These runs have more than {charges_max} charges.", limit=charges_max
+            )
+        if not booked:
+            raise TallystickError("runNotFound", "There are no such runs, or nothing was charged for them.")
+        uses = {name: uses_of(rows) for name, rows in booked.items()}
+        runs = [Run(tuple(found)) for found in uses.values()]
+        if levers.filter_node is not None:
+            levers, runs = await _filtered(conn, workspace_id, levers, uses)
+    alone = tuple((name, simulate(runs, lever, repricer)) for name, lever in levers.each())
+    outcome = alone[0][1] if len(alone) == 1 else simulate(runs, levers, repricer)
+    return Simulated(len(runs), charges, outcome, alone)
+
+
+async def _runs(conn: Connection, workspace_id: UUID, past: Past, runs_max: int, now: dt.datetime) -> Sequence[str]:
+    batch = as_uuid(past.batch or "")
+    if batch is not None:
+        given = {"workspace_id": workspace_id, "batch": batch, "runs": runs_max}
+        rows = await (await conn.execute(SQL["runs_of_batch"], given)).fetchall()
+        if rows:
+            return [row["run"] for row in rows]
+    return await past_runs.newest(conn, workspace_id, past, runs_max=runs_max, now=now)
+
+
+async def _filtered(
+    conn: Connection, workspace_id: UUID, levers: Levers, uses: dict[str, list[Used]]
+) -> tuple[Levers, list[Run]]:
+    """The runs with what their runner said of the filter; events name nodes of ours by uuid, people by slug."""
+    named = levers.filter_node or ""
+    own = [as_uuid(name) for name in uses]
+    given = {"workspace_id": workspace_id, "runs": [name for name in own if name], "node": named}
+    rows = await (await conn.execute(SQL["filters"], given)).fetchall()
+    said = {row["run"]: row["status"] == "skipped" for row in rows}
+    node = rows[0]["node"] if rows else named
+    if not any(used.event.facts.node == node for found in uses.values() for used in found):
+        raise TallystickError("nodeNotFound", "None of these runs came to such a node.", node=named)
+    runs = [Run(tuple(found), said.get(name)) for name, found in uses.items()]
+    return replace(levers, filter_node=node), runs
