@@ -1,7 +1,7 @@
 """Pricing what was unpriced: an adjustment dated now that names the original and shows on the day of use (rule M6)."""
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -104,7 +104,10 @@ def adjustment_of(row: Row, catalog: Catalog, models: ModelDirectory, now: dt.da
     if charge.state != PRICED:
         return None
     identity = str(row["id"])
-    data = msgspec.json.encode({"adjusts": {"id": row["source_id"], "source": row["source"]}})
+    content: dict[str, Any] = {"adjusts": {"id": row["source_id"], "source": row["source"]}}
+    if facts.api_key:
+        content["apiKey"] = facts.api_key  # whoever takes the adjustment back finds which budgets it counted in
+    data = msgspec.json.encode(content)
     charge.event = msgspec.structs.replace(
         event,
         source=_SOURCE,
