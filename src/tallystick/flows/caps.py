@@ -1,7 +1,7 @@
 """Budgets within one commit: how far each is used, and by how much the commit moves that (row E6, rule M20)."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from tallystick.domain.budgets import Budget, Usage, WindowKey, windows
@@ -19,7 +19,7 @@ Placed = tuple[UUID, Scope, dt.datetime]
 class Caps:
     """The budgets of a commit's workspaces, whose balances are locked. `read` comes before what asks or moves."""
 
-    def __init__(self, found: dict[UUID, list[Budget]]) -> None:
+    def __init__(self, found: Mapping[UUID, list[Budget]]) -> None:
         self._budgets = found
         self._usages: dict[UsageKey, Usage] = {}
         self._moved: dict[UsageKey, tuple[int, int]] = {}

@@ -6,7 +6,7 @@ does not fit, each is decided by itself: a large hold that is refused takes noth
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import holds
 from tallystick.store.database import Connection
-from tallystick.store.holds import Terms
+from tallystick.store.holds import Facts
 from tallystick.store.ledger import Books
 
 
@@ -82,25 +82,43 @@ class Extend(Change, kw_only=True):
 class Holding:
     """The operations of one commit. `begin` finds their holds and refuses what cannot be; `apply` does the rest."""
 
-    def __init__(self, operations: Sequence[Operation], books: Books, caps: Caps, now: dt.datetime) -> None:
+    def __init__(self, operations: Sequence[Operation], books: Books, facts: Facts, now: dt.datetime) -> None:
         self._places = [one for one in operations if isinstance(one, Place)]
         self._changes = [one for one in operations if isinstance(one, Change)]
         self._books = books
-        self._caps = caps
+        self._facts = facts
+        self.caps = Caps(facts.budgets)
         self._now = now
         self._touched: dict[UUID, Hold] = {}
+        self._placed: list[Hold] = []
+        self._begun: dict[tuple[UUID, str], None] = {}
 
-    async def begin(self, conn: Connection) -> None:
+    @classmethod
+    async def load(
+        cls,
+        conn: Connection,
+        operations: Sequence[Operation],
+        workspace_ids: Collection[UUID],
+        books: Books,
+        now: dt.datetime,
+    ) -> "Holding":
+        """With what they rest on; `workspace_ids` are those of the whole commit."""
+        places = [one for one in operations if isinstance(one, Place)]
+        ids = {(one.workspace_id, one.hold_id) for one in operations if isinstance(one, Change)}
+        keys = {(place.workspace_id, place.key) for place in places}
+        runs = {(place.workspace_id, place.scope.run) for place in places if place.scope.run is not None}
+        return cls(operations, books, await holds.facts(conn, workspace_ids, ids, keys, runs), now)
+
+    def begin(self) -> None:
         """Find the hold of each change. One that was ended by the same request is repeated, by another refused."""
         for operation in (*self._places, *self._changes):
             operation.forget()
             if operation.workspace_id not in self._books:
                 operation.error = TallystickError("workspaceNotFound", "There is no such workspace.")
-        found = await holds.by_id(conn, {(one.workspace_id, one.hold_id) for one in self._changes})
         for change in self._changes:
             if change.error is not None:
                 continue
-            hold = found.get((change.workspace_id, change.hold_id))
+            hold = self._facts.by_id.get((change.workspace_id, change.hold_id))
             if hold is None:
                 change.error = TallystickError("holdNotFound", "There is no such hold.", id=str(change.hold_id))
                 continue
@@ -114,15 +132,16 @@ class Holding:
 
     async def apply(self, conn: Connection, charges: Mapping[int, Sequence[Charge]], ids: Ids) -> None:
         """Book what is asked; `charges` are those that each settle's events came to, by its identity."""
-        await self._caps.read(conn, [(one.workspace_id, one.scope, one.created_at) for one in self._touched.values()])
+        placed = [(one.workspace_id, one.scope, one.created_at) for one in self._touched.values()]
+        placed += [(place.workspace_id, place.scope, self._now) for place in self._places]
+        await self.caps.read(conn, placed)
         for change in self._changes:
             if change.error is None and not change.repeated and change.hold is not None:
                 self._change(change, change.hold, charges.get(id(change), ()))
         for hold in self._touched.values():
             for book in self._books[hold.workspace_id].values():
                 book.let_go(ids.new(self._now), at=self._now)
-        await holds.update(conn, list(self._touched.values()))
-        await self._place_all(conn, ids)
+        self._place_all(ids)
         for operation in (*self._places, *self._changes):
             if operation.error is None:
                 pair = self._books[operation.workspace_id]
@@ -152,39 +171,36 @@ class Holding:
             rest = Amounts(_within(spent.credits, hold.credits), _within(spent.tool_runs, hold.tool_runs))
         else:
             rest = hold.open_amounts
-        release(hold, rest, pair, self._caps)
+        release(hold, rest, pair, self.caps)
 
-    async def _place_all(self, conn: Connection, ids: Ids) -> None:
+    async def save(self, conn: Connection) -> None:
+        """Write what changed; the caller saves the books."""
+        await holds.update(conn, list(self._touched.values()))
+        await holds.insert(conn, self._placed)
+        await holds.start(conn, list(self._begun), self._now)
+
+    def _place_all(self, ids: Ids) -> None:
+        known = dict(self._facts.by_key)
         asked = [place for place in self._places if place.error is None]
-        if not asked:
-            return
-        workspace_ids = {place.workspace_id for place in asked}
-        known = await holds.by_key(conn, {(place.workspace_id, place.key) for place in asked})
-        terms = await holds.terms(conn, workspace_ids)
-        runs = {(place.workspace_id, place.scope.run) for place in asked if place.scope.run is not None}
-        started = await holds.started(conn, {(workspace_id, run) for workspace_id, run in runs if run is not None})
-        await self._caps.read(conn, [(place.workspace_id, place.scope, self._now) for place in asked])
-        fresh: dict[tuple[UUID, str], None] = {}
-        placed: list[Hold] = []
         for place in asked:
             earlier = known.get((place.workspace_id, place.key))
             if earlier is not None:
                 self._same(place, earlier)
                 continue
             run = place.scope.run
-            is_new = run is not None and (place.workspace_id, run) not in started | fresh.keys()
-            begun = sum(1 for workspace_id, _ in fresh if workspace_id == place.workspace_id)
-            error = self._refusal(place, terms.get(place.workspace_id), begun, is_new)
+            is_new = run is not None and not self._is_started(place.workspace_id, run)
+            error = self._refusal(place, is_new=is_new)
             if error is not None:
                 place.error = error
                 continue
             hold = self._set_aside(place, ids)
             known[place.workspace_id, place.key] = hold
-            placed.append(hold)
+            self._placed.append(hold)
             if is_new and run is not None:
-                fresh[place.workspace_id, run] = None
-        await holds.insert(conn, placed)
-        await holds.start(conn, list(fresh), self._now)
+                self._begun[place.workspace_id, run] = None
+
+    def _is_started(self, workspace_id: UUID, run: str) -> bool:
+        return (workspace_id, run) in self._facts.started or (workspace_id, run) in self._begun
 
     @staticmethod
     def _same(place: Place, hold: Hold) -> None:
@@ -196,8 +212,10 @@ class Holding:
                 "idempotencyConflict", "This Idempotency-Key was used for another request.", key=place.key
             )
 
-    def _refusal(self, place: Place, terms: Terms | None, begun: int, is_new: bool) -> TallystickError | None:
+    def _refusal(self, place: Place, *, is_new: bool) -> TallystickError | None:
         pair = self._books[place.workspace_id]
+        terms = self._facts.terms.get(place.workspace_id)
+        begun = sum(1 for workspace_id, _ in self._begun if workspace_id == place.workspace_id) if is_new else 0
         overage = BALANCE_MAX if terms is not None and terms.at_zero == "invoice" else 0
         funds = {
             unit: Funds(book.balance.posted, book.balance.held, overage if unit == CREDITS else 0)
@@ -207,7 +225,7 @@ class Holding:
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + begun,
         )
-        over = self._caps.over((place.workspace_id, place.scope, self._now))
+        over = self.caps.over((place.workspace_id, place.scope, self._now))
         return _refused(decide_hold(place.amounts, funds, standing, over, new_run=is_new).check)
 
     def _set_aside(self, place: Place, ids: Ids) -> Hold:
@@ -237,7 +255,7 @@ class Holding:
         pair[CREDITS].set_aside(amounts.credits, hold.expires_at)
         if amounts.tool_runs:
             pair[TOOL_RUNS].set_aside(amounts.tool_runs, hold.expires_at)
-        self._caps.hold(hold, amounts)
+        self.caps.hold(hold, amounts)
         place.hold = hold
         return hold
 

@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+from tallystick.domain.catalog import Catalog
 from tallystick.domain.charging import Charge, charge_for
 from tallystick.domain.events import CANCELLED
 from tallystick.domain.grants import CREDITS
@@ -23,6 +24,7 @@ from tallystick.store.ledger import Books
 from tallystick.store.names import NewResource
 
 _STALE_ATTEMPTS = 5
+_NO_CATALOG = Catalog(-1, {}, PriceBook(), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,9 @@ async def _commit(
     ids: Ids,
 ) -> None:
     now = max(batch.now for batch in batches)
-    catalog = await catalogs.current(conn)
     entries = _within_range(_entries(batches), full)
+    # Holds alone need none of it.
+    catalog = await catalogs.current(conn) if entries else _NO_CATALOG
     booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
     attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
     _charge(booked, attributed, catalog.prices)
@@ -93,10 +96,10 @@ async def _commit(
         raise _StaleError(stale)
     if len(books) < len(workspace_ids):
         alive = _known(alive, books)
-    caps = await Caps.load(conn, workspace_ids)
-    holding = Holding(operations, books, caps, now) if operations else None
+    holding = await Holding.load(conn, operations, workspace_ids, books, now) if operations else None
+    caps = await Caps.load(conn, workspace_ids) if holding is None else holding.caps
     if holding is not None:
-        await holding.begin(conn)
+        holding.begin()
         alive = _settling(alive)
     alive = await _create_resources(conn, alive, limits.resources_max, now)
     base = booking.first_id(ids, now)
@@ -111,8 +114,11 @@ async def _commit(
     await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
     if holding is not None:
         await holding.apply(conn, _by_operation(alive), ids)
-    await caps.save(conn)
-    await ledger.save_books(conn, books, now)
+    async with conn.pipeline():
+        if holding is not None:
+            await holding.save(conn)
+        await caps.save(conn)
+        await ledger.save_books(conn, books, now)
     for entry in alive:
         entry.accept()
 

@@ -164,6 +164,8 @@ class Names:
         Reads only. The caller compares what the answer rests on under lock, and `forget`s and repeats where that moved
         on.
         """
+        if not items:
+            return Attributed([], {}, {})
         if catalog.version != self._catalog_version or self._size > _CACHED_MOST:
             self._known = {}
             self._size = 0

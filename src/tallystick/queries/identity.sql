@@ -4,9 +4,11 @@ FROM api_token
 WHERE hash = ANY(%(hashes)s::bytea[]) AND revoked_at IS NULL;
 
 -- name: memberships
-SELECT workspace_id, person_id, role, permissions
-FROM member
-WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND person_id = ANY(%(person_ids)s::uuid[]);
+-- Those of the people who own the tokens, in the tokens' workspaces.
+SELECT m.workspace_id, m.person_id, m.role, m.permissions
+FROM member AS m
+JOIN api_token AS t ON t.workspace_id = m.workspace_id AND t.person_id = m.person_id
+WHERE t.hash = ANY(%(hashes)s::bytea[]) AND t.revoked_at IS NULL;
 
 -- name: is_workspace
 SELECT id FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;

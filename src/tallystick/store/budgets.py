@@ -1,12 +1,12 @@
 """Budgets and how far each is used. The workspace's balances must be locked by whoever adds to a usage."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Final
 from uuid import UUID
 
 from tallystick.domain.budgets import Budget, WindowKey
-from tallystick.store.database import Connection
+from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -18,8 +18,13 @@ UsageKey = tuple[UUID, WindowKey]
 
 async def live(conn: Connection, workspace_ids: Collection[UUID]) -> dict[UUID, list[Budget]]:
     """The budgets of these workspaces that have not ended; a workspace without any is missing."""
+    return by_workspace(await (await conn.execute(SQL["live"], {"workspace_ids": list(workspace_ids)})).fetchall())
+
+
+def by_workspace(rows: Iterable[Row]) -> dict[UUID, list[Budget]]:
+    """The budgets of these rows of `budget`."""
     found: dict[UUID, list[Budget]] = {}
-    for row in await (await conn.execute(SQL["live"], {"workspace_ids": list(workspace_ids)})).fetchall():
+    for row in rows:
         found.setdefault(row["workspace_id"], []).append(Budget(**{name: row[name] for name in _FIELDS}))
     return found
 

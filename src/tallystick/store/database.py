@@ -1,6 +1,7 @@
 """Connections and transactions: the only module that knows the pool, and where lost races are tried again."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from tallystick.kernel.errors import TallystickError
 T = TypeVar("T")
 Connection = psycopg.AsyncConnection[DictRow]
 Row = Mapping[str, Any]
+Query = Any
+"""SQL as `named_sql` gives it."""
 
 _RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 _ATTEMPTS = 5
@@ -30,8 +33,8 @@ class Database:
     """
 
     def __init__(self, admin_url: str, data_url: str | None = None, *, pool_size: int = 10) -> None:
-        self._admin = _pool(admin_url, pool_size)
-        self._data = _pool(data_url, pool_size) if data_url and data_url != admin_url else self._admin
+        self._admin = _Pool(admin_url, pool_size)
+        self._data = _Pool(data_url, pool_size) if data_url and data_url != admin_url else self._admin
 
     async def open(self) -> None:
         """Open the pools and wait for a first connection. Raises `databaseUnavailable`."""
@@ -48,13 +51,13 @@ class Database:
     @asynccontextmanager
     async def admin(self) -> AsyncIterator[Connection]:
         """A transaction on the admin connection: reference tables, jobs, advisory locks, migrations."""
-        async with _transaction(self._admin) as conn:
+        async with _lent(self._admin) as conn:
             yield conn
 
     @asynccontextmanager
     async def data(self, workspace_id: UUID | None = None) -> AsyncIterator[Connection]:
         """A transaction where the workspace's rows live."""
-        async with _transaction(self._data) as conn:
+        async with _lent(self._data) as conn:
             yield conn
 
     @asynccontextmanager
@@ -63,11 +66,19 @@ class Database:
 
         With `snapshot`, as another open connection exported it (`export_snapshot`), so that two read the same.
         """
-        async with _transaction(self._data) as conn:
-            await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if snapshot is not None:
-                await conn.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-            yield conn
+        async with _lent(self._data) as conn:
+            # Said with BEGIN, at no round trip of its own.
+            await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            await conn.set_read_only(True)
+            try:
+                async with conn.transaction():
+                    if snapshot is not None:
+                        await conn.execute(SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+                    yield conn
+            finally:
+                if not conn.closed:
+                    await conn.set_isolation_level(None)
+                    await conn.set_read_only(None)
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, admin: bool = False) -> T:
         """Run `work` in one transaction, again from its beginning when it lost a race to another."""
@@ -90,35 +101,54 @@ async def export_snapshot(conn: Connection) -> str:
     return str(row["name"])
 
 
-def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
-    renewing: set[asyncio.Task[None]] = set()
+async def together(conn: Connection, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Row]]:
+    """The rows of several queries that are sent at once and done in their order: one round trip for all."""
+    async with conn.pipeline():
+        cursors = [await conn.execute(query, given) for query, given in asked]
+        return [list(await cursor.fetchall()) for cursor in cursors]
 
-    async def check(conn: Connection) -> None:
-        """Before a connection is lent. When one is lost, most likely all are (the server was restarted): the pool
-        would find that out one by one, waiting twice as long after each, so all are looked at now."""
+
+class _Pool(AsyncConnectionPool[Connection]):
+    """A pool that never lends a connection which the server has closed.
+
+    When one is lost, most likely all are (the server was restarted): the pool would find that out one by one, waiting
+    twice as long after each, so all are looked at then.
+    """
+
+    def __init__(self, url: str, size: int) -> None:
+        super().__init__(
+            url,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            min_size=1,
+            max_size=size,
+            open=False,
+            check=self._check,
+            kwargs={"row_factory": dict_row, "options": _OPTIONS, "application_name": "tallystick"},
+        )
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def _check(self, conn: Connection) -> None:
+        # The end of a connection is something to read, and an idle one has nothing else: no round trip is needed.
+        if not _has_news(conn):
+            return
         try:
             await AsyncConnectionPool.check_connection(conn)
         except psycopg.OperationalError:
-            if not renewing:
-                task = asyncio.create_task(pool.check())
-                renewing.add(task)
-                task.add_done_callback(renewing.discard)
+            if self._renewing is None or self._renewing.done():
+                self._renewing = asyncio.create_task(self.check())
             raise
 
-    pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-        url,
-        connection_class=psycopg.AsyncConnection[DictRow],
-        min_size=1,
-        max_size=size,
-        open=False,
-        check=check,
-        kwargs={"row_factory": dict_row, "options": _OPTIONS, "application_name": "tallystick"},
-    )
-    return pool
+
+def _has_news(conn: Connection) -> bool:
+    if conn.closed:
+        return True
+    waiting = select.poll()
+    waiting.register(conn.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 @asynccontextmanager
-async def _transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+async def _lent(pool: _Pool) -> AsyncIterator[Connection]:
     try:
         async with pool.connection() as conn:
             yield conn

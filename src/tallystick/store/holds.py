@@ -1,13 +1,15 @@
 """Holds and the runs they start. The workspace's balances must be locked by whoever writes here."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
+from tallystick.domain.budgets import Budget
 from tallystick.domain.holds import Hold
-from tallystick.store.database import Connection, Row
+from tallystick.store import budgets
+from tallystick.store.database import Connection, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -38,6 +40,17 @@ class Terms:
     runs_started: int
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a commit's operations rest on: holds by id and by key, each workspace's terms and budgets, runs started."""
+
+    by_id: Mapping[tuple[UUID, UUID], Hold]
+    by_key: Mapping[tuple[UUID, str], Hold]
+    terms: Mapping[UUID, Terms]
+    started: Collection[tuple[UUID, str]]
+    budgets: Mapping[UUID, list[Budget]]
+
+
 def hold_of(row: Row) -> Hold:
     """The hold of a row of `hold`."""
     values: dict[str, Any] = {name: row[name] for name in _FIELDS}
@@ -56,13 +69,29 @@ async def by_id(conn: Connection, wanted: Collection[tuple[UUID, UUID]]) -> dict
     return {(row["workspace_id"], row["id"]): hold_of(row) for row in rows}
 
 
-async def by_key(conn: Connection, wanted: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], Hold]:
-    """Those of the holds, by (workspace, key), that exist."""
-    if not wanted:
-        return {}
-    given = {"workspace_ids": [one[0] for one in wanted], "keys": [one[1] for one in wanted]}
-    rows = await (await conn.execute(SQL["by_key"], given)).fetchall()
-    return {(row["workspace_id"], row["key"]): hold_of(row) for row in rows}
+async def facts(
+    conn: Connection,
+    workspace_ids: Collection[UUID],
+    ids: Collection[tuple[UUID, UUID]],
+    keys: Collection[tuple[UUID, str]],
+    runs: Collection[tuple[UUID, str]],
+) -> Facts:
+    """All of it in one round trip; `ids`, `keys` and `runs` are each with their workspace."""
+    by_id, by_key, standings, started, budget_rows = await together(
+        conn,
+        (SQL["by_id"], {"workspace_ids": [one[0] for one in ids], "ids": [one[1] for one in ids]}),
+        (SQL["by_key"], {"workspace_ids": [one[0] for one in keys], "keys": [one[1] for one in keys]}),
+        (SQL["standings"], {"workspace_ids": sorted(workspace_ids)}),
+        (SQL["started"], {"workspace_ids": [one[0] for one in runs], "runs": [one[1] for one in runs]}),
+        (budgets.SQL["live"], {"workspace_ids": sorted(workspace_ids)}),
+    )
+    return Facts(
+        {(row["workspace_id"], row["id"]): hold_of(row) for row in by_id},
+        {(row["workspace_id"], row["key"]): hold_of(row) for row in by_key},
+        _terms_of(standings),
+        {(row["workspace_id"], row["run"]) for row in started},
+        budgets.by_workspace(budget_rows),
+    )
 
 
 async def lapsed(conn: Connection, workspace_id: UUID, now: dt.datetime) -> list[Hold]:
@@ -91,19 +120,13 @@ async def update(conn: Connection, holds: Sequence[Hold]) -> None:
 
 async def terms(conn: Connection, workspace_ids: Collection[UUID]) -> Mapping[UUID, Terms]:
     """The terms of each workspace that has a live subscription."""
-    rows = await (await conn.execute(SQL["standings"], {"workspace_ids": sorted(workspace_ids)})).fetchall()
+    return _terms_of(await (await conn.execute(SQL["standings"], {"workspace_ids": sorted(workspace_ids)})).fetchall())
+
+
+def _terms_of(rows: Iterable[Row]) -> dict[UUID, Terms]:
     return {
         row["workspace_id"]: Terms(row["status"], row["at_zero"], row["run_quota"], row["runs_started"]) for row in rows
     }
-
-
-async def started(conn: Connection, wanted: Collection[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
-    """Those of the runs, as (workspace, run), that were started before."""
-    if not wanted:
-        return set()
-    given = {"workspace_ids": [one[0] for one in wanted], "runs": [one[1] for one in wanted]}
-    rows = await (await conn.execute(SQL["started"], given)).fetchall()
-    return {(row["workspace_id"], row["run"]) for row in rows}
 
 
 async def start(conn: Connection, runs: Collection[tuple[UUID, str]], now: dt.datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from tallystick.domain.grants import UNITS, Grant
 from tallystick.domain.ledger import Balance, Book
 from tallystick.kernel.errors import TallystickError
-from tallystick.store.database import Connection
+from tallystick.store.database import Connection, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -32,11 +32,13 @@ async def lock_books(conn: Connection, workspace_ids: Collection[UUID], *, retur
     in the answer.
     """
     given = {"workspace_ids": sorted(workspace_ids)}
+    grants = SQL["unended_grants" if returns else "open_grants"]
+    locked, granted = await together(conn, (SQL["lock_balances"], given), (grants, given))
     books: Books = {}
-    for row in await (await conn.execute(SQL["lock_balances"], given)).fetchall():
+    for row in locked:
         balance = Balance(**{name: row[name] for name in _BALANCE_FIELDS})
         books.setdefault(balance.workspace_id, {})[balance.unit] = Book(balance, {})
-    await read_grants(conn, books, given["workspace_ids"], returns=returns)
+    _add_grants(books, granted)
     return books
 
 
@@ -45,7 +47,11 @@ async def read_grants(
 ) -> None:
     """Fill the locked books with their grants; those that a book holds already stay as they are."""
     name = "unended_grants" if returns else "open_grants"
-    for row in await (await conn.execute(SQL[name], {"workspace_ids": sorted(workspace_ids)})).fetchall():
+    _add_grants(books, await (await conn.execute(SQL[name], {"workspace_ids": sorted(workspace_ids)})).fetchall())
+
+
+def _add_grants(books: Books, rows: Iterable[Row]) -> None:
+    for row in rows:
         book = books[row["workspace_id"]][row["unit"]]
         if row["id"] not in book.grants:
             book.grants[row["id"]] = grant_of(row)
