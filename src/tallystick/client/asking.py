@@ -1,7 +1,7 @@
 """How one request of a run gets its answer: what is tried again, what is final. Pure, like `delivery`."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -59,13 +59,17 @@ Steps = Generator[Ask | Pause | Record | Tell, Reply | NoReply | None, T]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What all runs of a client go by. `time` gives seconds of a clock that never runs back, `chance` 0 to 1."""
+    """What all runs of a client go by. `time` gives seconds of a clock that never runs back, `chance` 0 to 1.
+
+    `uuids` are those of workflows and agents that were looked up by their keys.
+    """
 
     base_url: str
     policy: RunPolicy
     lease: LeaseAccount | None
     time: Callable[[], float]
     chance: Callable[[], float]
+    uuids: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def ask(call: Call[T], rules: Rules, retrying: Retrying) -> Steps[T]:

@@ -74,9 +74,6 @@ class RefusedError(ApiError):
         super().__init__(status, error_message, reason, details, body)
         self.way_on = str(self.details.get("wayOn", ""))
 
-    def __str__(self) -> str:
-        return f"{super().__str__()} {self.way_on}".rstrip()
-
 
 class RecordingError(ClientError):
     """Recorded events that the server does not hold. `problems` has the first of them, `count` says how many in all."""

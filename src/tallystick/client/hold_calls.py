@@ -13,8 +13,10 @@ from tallystick.client.events import EncodedEvent, join
 from tallystick.client.replies import Call
 from tallystick.kernel.credits import parse_credits
 from tallystick.wire.amounts import Credits, answer_decoder, encode
+from tallystick.wire.estimates import EstimateAnswer
 from tallystick.wire.events import IngestAnswer
 from tallystick.wire.holds import ExtendHold, HoldAnswer, PlaceHold
+from tallystick.wire.identity import ResourceAnswer
 
 T = TypeVar("T")
 
@@ -25,15 +27,6 @@ class Settled(HoldAnswer):
     """What became of the hold, and of the usage events that were settled with it."""
 
     usage: IngestAnswer | None = None
-
-
-class Estimated(msgspec.Struct, rename="camel", kw_only=True):
-    """What past runs cost, in credits; None where there are none."""
-
-    p50: Credits | None = None
-    p90: Credits | None = None
-    mean: Credits | None = None
-    samples: int = 0
 
 
 @cache
@@ -116,11 +109,16 @@ def extend_hold(id: UUID | str, expires_in: int) -> Call[HoldAnswer]:  # noqa: A
     return _post(f"{_path(id)}/extend", encode(ExtendHold(expires_in_seconds=expires_in)), None, HoldAnswer)
 
 
-def estimates(*, workflow: str | None = None, agent: str | None = None) -> Call[Estimated]:
-    """What past runs of a workflow or an agent cost."""
+def estimates(*, workflow: str | None = None, agent: str | None = None) -> Call[EstimateAnswer]:
+    """What past runs of a workflow or an agent, named by UUID, came to."""
     given = {"workflowUuid": workflow, "agentUuid": agent}
     query = {name: value for name, value in given.items() if value is not None}
-    return Call("GET", "/v1/estimates", _decoder(Estimated), query=query)
+    return Call("GET", "/v1/estimates", _decoder(EstimateAnswer), query=query)
+
+
+def resource(kind: str, key: str) -> Call[ResourceAnswer]:
+    """What usage is attributed to, by its UUID or key."""
+    return Call("GET", f"/v1/resources/{quote(kind, safe='')}/{quote(key, safe='')}", _decoder(ResourceAnswer))
 
 
 def _path(id_: UUID | str) -> str:

@@ -15,6 +15,7 @@ from tallystick.client.asking import ONCE, Record, Rules, Steps, Tell, ask
 from tallystick.client.collecting import Collected
 from tallystick.client.delivery import Retrying
 from tallystick.client.errors import ApiError, ClientError, EventProblem, ServerUnreachableError
+from tallystick.client.estimating import estimate
 from tallystick.client.events import EncodedEvent
 from tallystick.client.hold_calls import Settled
 from tallystick.client.holds import Ending, OpenHold, RunAccount, Terms
@@ -120,7 +121,9 @@ class RunState:
             while len(self._events) and self._holds:
                 yield from self._settle_part(retrying)
             if percentile is not None:
-                amounts = yield from self._estimate(amounts, percentile, retrying)
+                found = yield from estimate(self.terms.names, percentile, self._rules, retrying)
+                given = {TOOL_RUNS: amounts[TOOL_RUNS]} if TOOL_RUNS in amounts else {}
+                amounts = {**amounts, **{unit: nano for unit, nano in found.items() if nano}, **given}
             hold = yield from self._place(amounts, retrying)
         except ServerUnreachableError as error:
             self._trust(amounts, error)
@@ -143,18 +146,6 @@ class RunState:
         if refusal is not None:
             raise ServerUnreachableError(error.base_url, f"{error.cause}; and {refusal}") from error
         self._account.share = share
-
-    def _estimate(self, amounts: dict[str, int], percentile: str, retrying: Retrying) -> Steps[dict[str, int]]:
-        names = self.terms.names
-        call = hold_calls.estimates(workflow=names.get("workflow"), agent=names.get("agent"))
-        try:
-            answer = yield from ask(call, self._rules, retrying)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            return amounts
-        estimate = getattr(answer, percentile) if answer.samples else None
-        return amounts if estimate is None else {**amounts, CREDITS: estimate.nano}
 
     def _place(self, amounts: dict[str, int], retrying: Retrying) -> Steps[OpenHold]:
         terms = self.terms

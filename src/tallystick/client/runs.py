@@ -15,6 +15,7 @@ from uuid import UUID
 
 from tallystick.client.calls import Amount
 from tallystick.client.errors import ClientError
+from tallystick.client.estimating import PERCENTILES
 from tallystick.client.events import EncodedEvent, EventMaker, UsageData
 from tallystick.client.holding import RunState
 from tallystick.client.holds import Terms
@@ -25,18 +26,15 @@ _LOG = logging.getLogger("tallystick.client")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PERCENTILES: Final = ("p50", "p90", "mean")
-"""What `estimate` may name instead of an amount."""
-
 
 class RunArguments(TypedDict, total=False):
     """What `Client.run` takes.
 
     `estimate` is an amount of credits, or `"p50"`, `"p90"`, `"mean"` of past runs of the workflow or agent; then
-    `default_estimate` is taken where there are none. `tool_runs` are set aside beside it. `wait` are seconds to wait
-    for other holds to settle; `expires_in` seconds that a hold lives unless it is extended, which happens by itself.
-    `run` names the run, a new UUID by default; `idempotency_key` makes a run that is begun again use its first hold.
-    The others are the names that go with all its usage.
+    `default_estimate` is taken where there are none. `tool_runs` are set aside beside it; left out, those of the past
+    runs are. `wait` are seconds to wait for other holds to settle; `expires_in` seconds that a hold lives unless it is
+    extended, which happens by itself. `run` names the run, a new UUID by default; `idempotency_key` makes a run that is
+    begun again use its first hold. The others are the names that go with all its usage.
     """
 
     estimate: Amount | str | None
