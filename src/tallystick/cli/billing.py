@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tallystick.cli import estimates
 from tallystick.cli.commands import client_command
 from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
@@ -100,3 +101,6 @@ def get_subscription() -> "Call[Any]":
     from tallystick.client import calls
 
     return calls.subscription()
+
+
+estimates.add_commands(billing_app)
