@@ -446,7 +446,7 @@ CAPS: Final = {
         cap(10 * NANO, spent=12 * NANO, per="month"),
         1,
         'The budget "Writer" has 0 credits left; this needs 0.000000001.',
-        0,
+        -2,
         "Raise the budget, or wait for the next month (UTC).",
     ),
     "a run at its cap": (

@@ -277,7 +277,7 @@ def _caps(
     figures = {
         "unit": _SHOWN[budget.unit],
         "needed": _told(asked),
-        "available": _told(max(left, 0)),
+        "available": _told(left),
         "held": _told(usage.held),
         "spent": _told(usage.spent),
         "limit": _told(budget.amount),
