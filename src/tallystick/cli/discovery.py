@@ -1,4 +1,4 @@
-"""`tally orchestration | ai | connection | storage`: the resources whose UUIDs usage metrics take."""
+"""`tally orchestration play | tool`, `ai`, `connection`, `storage`: the resources whose UUIDs usage metrics take."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +9,8 @@ from tallystick.cli.root import new_app
 if TYPE_CHECKING:
     from tallystick.client.replies import Call
 
-orchestration_app = new_app("Plays and tools: the workflows that usage is attributed to.")
 play_app = new_app("Workflows that run by themselves.")
 tool_app = new_app("Workflows that are called.")
-orchestration_app.add_typer(play_app, name="play")
-orchestration_app.add_typer(tool_app, name="tool")
 
 ai_app = new_app("Agents.")
 agent_app = new_app("What thinks and calls tools.")

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 COMMANDS: Final = {
     "billing": ("billing", "Usage metrics and the subscription of a workspace."),
-    "orchestration": ("discovery", "Plays and tools: the workflows that usage is attributed to."),
+    "orchestration": ("orchestration", "Workflows, runs and batches."),
     "ai": ("discovery", "Agents."),
     "connection": ("discovery", "Connectors: integrations with credentials."),
     "storage": ("discovery", "Models: data tables."),
