@@ -26,11 +26,11 @@ class OpenHold:
 
 
 async def lock(conn: Connection, workspace_id: UUID) -> bool:
-    """Keep every debit and hold of the workspace out until the transaction ends, and make caches of its budgets stale.
+    """Keep every debit and hold of the workspace out until the transaction ends; False when there is no such workspace.
 
-    False when there is no such workspace. Comes before any other lock.
+    Comes before any other lock of rows.
     """
-    row = await (await conn.execute(SQL["announce"], {"workspace_id": workspace_id})).fetchone()
+    row = await (await conn.execute(SQL["lock"], {"workspace_id": workspace_id})).fetchone()
     return row is not None
 
 

@@ -1,8 +1,8 @@
--- name: announce
--- Locks what every debit and hold locks first; caches of the workspace see the number move and read again.
-UPDATE balance SET resources_no = resources_no + 1
+-- name: lock
+-- What every debit and hold locks first; they read budgets and their use under it, so nobody keeps an older state.
+SELECT workspace_id FROM balance
 WHERE workspace_id = %(workspace_id)s::uuid AND unit = 'credits'
-RETURNING workspace_id
+FOR UPDATE
 
 -- name: count
 SELECT count(*) AS found
