@@ -4,8 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client.gateway import Gateway
+from tests.client.colours import make_client
+from tests.client.gateway import Gateway, Wire
 from tests.serving import House, Shop, serving
+
+__all__ = ["gateway", "house", "make_client", "shop", "wire"]
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +29,12 @@ def gateway(house: House) -> Iterator[Gateway]:
         yield gateway
     finally:
         gateway.close()
+
+
+@pytest.fixture
+def wire(house: House) -> Iterator[Wire]:
+    wire = Wire(house.base_url)
+    try:
+        yield wire
+    finally:
+        wire.close()

@@ -1,6 +1,8 @@
-"""An HTTP gateway in front of a real server that goes wrong in the ways that networks do."""
+"""Gateways in front of a real server that go wrong in the ways that networks do: one for HTTP, one for its bytes."""
 
+import contextlib
 import http.client
+import socket
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ class Gateway:
         self.host, self.port = parts.hostname or "", parts.port or 0
         self.script: deque[Answer | str] = deque()
         self.posts: list[bytes] = []
+        self.paths: list[str] = []
         self.open = threading.Event()
         self.open.set()
         gateway = self
@@ -62,6 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.owner
         body = self.rfile.read(int(self.headers["content-length"]))
         owner.posts.append(body)
+        owner.paths.append(self.path)
         owner.open.wait(20)
         what = owner.script.popleft() if owner.script else PASS
         if isinstance(what, Answer):
@@ -94,3 +98,84 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+class Wire:
+    """A TCP proxy. While `is_up` bytes pass; `cut_after(n)` cuts each connection once so many have been answered on it,
+    0 before the request is passed on; `down()` refuses to connect, and cuts what there is."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname or "", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.is_up = True
+        self.cuts: deque[int] = deque()
+        self.connections = 0
+        self._open: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def cut_after(self, *answered: int) -> None:
+        """The next connections end after so many bytes of answers each."""
+        self.cuts.extend(answered)
+
+    def down(self) -> None:
+        self.is_up = False
+        for one in list(self._open):
+            self._shut(one)
+
+    def up(self) -> None:
+        self.is_up = True
+
+    def close(self) -> None:
+        self.down()
+        self._shut(self._listener)
+        self._thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            if not self.is_up:
+                self._shut(client)
+                continue
+            cut = self.cuts.popleft() if self.cuts else None
+            threading.Thread(target=self._carry, args=(client, cut), daemon=True).start()
+
+    def _carry(self, client: socket.socket, cut: int | None) -> None:
+        if cut == 0:
+            client.recv(10)
+            self._shut(client)
+            return
+        server = socket.create_connection(self._upstream)
+        self._open |= {client, server}
+        threading.Thread(target=self._pump, args=(client, server, None), daemon=True).start()
+        self._pump(server, client, cut)
+
+    def _pump(self, source: socket.socket, target: socket.socket, cut: int | None) -> None:
+        left = cut
+        try:
+            while data := source.recv(65_536):
+                if left is not None:
+                    target.sendall(data[:left])
+                    left -= len(data)
+                    if left <= 0:
+                        break
+                else:
+                    target.sendall(data)
+        except OSError:
+            pass
+        self._shut(source)
+        self._shut(target)
+        self._open -= {source, target}
+
+    @staticmethod
+    def _shut(one: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
