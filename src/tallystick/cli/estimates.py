@@ -1,8 +1,5 @@
 """`tally billing estimate | simulate`: what work will cost, and what it would have cost otherwise."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,9 +13,6 @@ if TYPE_CHECKING:
     from tallystick.client.replies import Call
 
 NOT_ENOUGH: Final = 3
-_FAILED: Final = 1
-_FINISHED: Final = frozenset({"success", "error", "cancelled", "skipped"})
-_PAUSE: Final = 0.5
 _FIGURES: Final = ("mean", "p50", "p90")
 
 WorkflowUuid = Annotated[str | None, typer.Option("--workflow-uuid", help="The play or tool.")]
@@ -177,61 +171,31 @@ def _records_of(path: Path, most: int) -> list[Any]:
 
 def _run_samples(client: "Client", workflow_uuid: str, rows: list[Any]) -> list[str]:
     """Run the workflow on each record and wait for the end of all; their uuids."""
-    import time
+    from tallystick.cli.waiting import follow
+    from tallystick.client import ApiError, orchestration
 
-    from tallystick.client import orchestration
-
-    runs = [str(client.send(orchestration.create_run(workflow_uuid, row)).run.uuid) for row in rows]
-    waiting = set(runs)
-    with _progress("samples", len(runs)) as show:
-        while True:
-            for uuid in sorted(waiting):
-                if client.send(orchestration.run(uuid)).run.status in _FINISHED:
-                    waiting.discard(uuid)
-            show(len(runs) - len(waiting), "")
-            if not waiting:
-                return runs
-            time.sleep(_PAUSE)
+    try:
+        made = [client.send_raw(orchestration.create_run(workflow_uuid, rows[0]))]
+    except ApiError as error:
+        if error.reason != "playNotCompatible":
+            raise
+        # A play runs in batches only.
+        batch = client.send_raw(orchestration.create_batch(workflow_uuid, rows))
+        follow(client, "batch", batch)
+        uuid = orchestration.batch("").decoder.decode(batch).batch.uuid
+        return [str(run.uuid) for run in client.send(orchestration.runs(batch_uuid=uuid, limit=1000)).runs]
+    made += [client.send_raw(orchestration.create_run(workflow_uuid, row)) for row in rows[1:]]
+    decoder = orchestration.create_run("", {}).decoder
+    for answer in made:
+        follow(client, "run", answer)
+    return [str(decoder.decode(answer).run.uuid) for answer in made]
 
 
 def _follow(client: "Client", batch_uuid: str) -> int:
     """Show how far a batch is until it ends, and print it; the exit status."""
-    import time
-
+    from tallystick.cli.waiting import exit_status, follow
     from tallystick.client import orchestration
-    from tallystick.kernel.credits import format_credits
 
-    call = orchestration.batch(batch_uuid)
-    raw = client.send_raw(call)
-    batch = call.decoder.decode(raw).batch
-    with _progress("batch", batch.runs_count) as show:
-        while True:
-            show(batch.executed_runs_count, f"{format_credits(batch.credits_used_count.nano)} credits")
-            if batch.status in _FINISHED:
-                break
-            time.sleep(_PAUSE)
-            raw = client.send_raw(call)
-            batch = call.decoder.decode(raw).batch
-    print_json(raw)
-    return 0 if batch.status == "success" else _FAILED
-
-
-@contextlib.contextmanager
-def _progress(label: str, total: int) -> Iterator[Callable[[int, str], object]]:
-    """A bar on stderr where a person sees it; elsewhere nothing."""
-    if not sys.stderr.isatty():
-        yield lambda done, cost: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[cost]}", markup=False),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total, cost="")
-        yield lambda done, cost: bar.update(task, completed=done, cost=cost)
+    answer = follow(client, "batch", client.send_raw(orchestration.batch(batch_uuid)))
+    print_json(answer)
+    return exit_status("batch", answer)
