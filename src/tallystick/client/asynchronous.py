@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import calls, delivery
+from tallystick.client import calls, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -175,3 +175,17 @@ class AsyncClient:
     price_versions = async_method(calls.price_versions)
     add_price = async_method(calls.add_price)
     plans = async_method(calls.plans)
+    put_workflow = async_method(orchestration.put_workflow)
+    get_workflow = async_method(orchestration.workflow)
+    create_run = async_method(orchestration.create_run)
+    get_run = async_method(orchestration.run)
+    list_runs = async_method(orchestration.runs)
+    cancel_runs = async_method(orchestration.cancel_runs)
+    create_batch = async_method(orchestration.create_batch)
+    get_batch = async_method(orchestration.batch)
+    list_batches = async_method(orchestration.batches)
+    cancel_batch = async_method(orchestration.cancel_batch)
+    claim_runs = async_method(orchestration.claim_runs)
+    report_execution = async_method(orchestration.report_execution)
+    send_heartbeat = async_method(orchestration.send_heartbeat)
+    finish_run = async_method(orchestration.finish_run)

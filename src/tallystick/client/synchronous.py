@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import calls, delivery
+from tallystick.client import calls, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -182,3 +182,17 @@ class Client:
     price_versions = method(calls.price_versions)
     add_price = method(calls.add_price)
     plans = method(calls.plans)
+    put_workflow = method(orchestration.put_workflow)
+    get_workflow = method(orchestration.workflow)
+    create_run = method(orchestration.create_run)
+    get_run = method(orchestration.run)
+    list_runs = method(orchestration.runs)
+    cancel_runs = method(orchestration.cancel_runs)
+    create_batch = method(orchestration.create_batch)
+    get_batch = method(orchestration.batch)
+    list_batches = method(orchestration.batches)
+    cancel_batch = method(orchestration.cancel_batch)
+    claim_runs = method(orchestration.claim_runs)
+    report_execution = method(orchestration.report_execution)
+    send_heartbeat = method(orchestration.send_heartbeat)
+    finish_run = method(orchestration.finish_run)

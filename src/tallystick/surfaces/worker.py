@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tallystick.flows import due, maintain, reprice
+from tallystick.flows import claims, due, maintain, reprice
 from tallystick.kernel.errors import TallystickError
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
@@ -59,6 +59,10 @@ class _LatePrices:
         )
 
 
+async def _end_lost(runtime: Runtime, now: dt.datetime) -> int:
+    return await claims.end_lost(runtime.database, now=now)
+
+
 async def _forget_hours(runtime: Runtime, now: dt.datetime) -> int:
     return await maintain.forget_hours(runtime.database, now - dt.timedelta(days=runtime.settings.hourly_rollup_days))
 
@@ -68,6 +72,7 @@ def jobs(settings: Settings) -> list[Job]:
     often = dt.timedelta(seconds=settings.worker_seconds)
     return [
         Job("settle_due", often, _settle_due),
+        Job("end_lost_runs", often, _end_lost),
         Job("price_unpriced", often, _LatePrices()),
         Job("forget_hours", dt.timedelta(hours=1), _forget_hours),
     ]
