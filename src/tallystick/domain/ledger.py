@@ -233,6 +233,10 @@ class Book:
         if entries:
             self._book("reset", key, transaction_id, at, entries)
 
+    def would_expire(self, grant: Grant) -> int:
+        """What would leave the balance if a grant ended now: all but what open holds rely on."""
+        return grant.remaining - self._relied_on(grant)
+
     def schedule(self, period_end: dt.datetime | None, hold_end: dt.datetime | None) -> None:
         """Set due_at to the earliest instant at which a grant with something left, the period or a hold ends."""
         instants = [
@@ -274,11 +278,13 @@ class Book:
             grant.ended_at = at
 
     def _relied_on(self, grant: Grant) -> int:
-        """What open holds rely on of a grant that ends: they rely on grants in burn order (rule M20)."""
+        """What open holds rely on of a grant that ends: on what is kept already, then on grants in burn order (M20)."""
         if not self.balance.held:
             return 0
         place = burn_order(grant)
-        before = sum(g.remaining for g in self.grants.values() if g.ended_at is None and burn_order(g) < place)
+        before = sum(
+            g.remaining for g in self.grants.values() if g.ended_at is None and (g.kept or burn_order(g) < place)
+        )
         return min(grant.remaining, max(self.balance.held - before, 0))
 
     def _kept(self) -> list[Grant]:

@@ -158,7 +158,9 @@ def plan_grants(terms: LiveTerms, unit: str, period: Period, ids: Ids) -> list[G
 
 
 def _rolled_over(book: Book, terms: LiveTerms, period: Period, ids: Ids) -> list[Grant]:
-    left = sum(grant.remaining for grant in book.grants.values() if grant.source == "plan" and grant.ended_at is None)
+    # What is kept for open holds is not given a second time (rule M20).
+    ending = [g for g in book.grants.values() if g.source == "plan" and g.ended_at is None and not g.kept]
+    left = sum(book.would_expire(grant) for grant in ending)
     share = left * terms.plan.rollover_share_ppm // 1_000_000
     return _plan_grant(book.balance.unit, share, period, "rolled over", ids)
 
