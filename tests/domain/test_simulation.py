@@ -124,8 +124,9 @@ def test_another_model_prices_each_call_as_its_own() -> None:
 
 def test_a_model_without_a_price_is_told() -> None:
     assert pulled("L:a", language_model="nobody's").unpriced == 1
-    assert REPRICER.has_price("small")
-    assert not REPRICER.has_price("nobody's")
+    [call] = uses_of(run_of("L:a"))
+    assert REPRICER.has_price(call, "small")
+    assert not REPRICER.has_price(call, "nobody's")
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ class Repricer:
         before = event.counter_before or 0
         return Repriced(amount(version, use, before), tiered=version.is_tiered)
 
-    def has_price(self, model: str) -> bool:
-        """Whether there is any price for a language model, whatever its provider."""
-        tariff = tariff_for_model(self.prices, None, model, self.resolve(model, None))
-        return bool(tariff.versions[0])
+    def has_price(self, used: Used, model: str) -> bool:
+        """Whether a call would have had a price if it had been this model's."""
+        version, _ = self._asked(used, Change(language_model=model))
+        return version is not None
 
     def _asked(self, used: Used, change: Change) -> tuple[PriceVersion | None, Use]:
         event = used.event

@@ -1,11 +1,12 @@
 """What past runs would have cost with other settings, from what was booked for them (row A12)."""
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from tallystick.domain.booked import Used, uses_of
+from tallystick.domain.meters import LLM_TOKENS
 from tallystick.domain.prices import PriceBook
 from tallystick.domain.repricing import Repricer, Resolve
 from tallystick.domain.simulation import Levers, Outcome, Run, simulate
@@ -51,10 +52,6 @@ async def simulation(
     async with database.read(workspace_id) as conn:
         book = await prices(conn)
         repricer = Repricer(book, resolve)
-        if levers.language_model is not None and not repricer.has_price(levers.language_model):
-            raise TallystickError(
-                "unknownLanguageModel", "There is no price for this language model.", model=levers.language_model
-            )
         names = [chosen] if isinstance(chosen, str) else await _runs(conn, workspace_id, chosen, runs_max, now)
         booked = await receipts.booked_of_runs(conn, workspace_id, names, most=charges_max + 1)
         charges = sum(map(len, booked.values()))
@@ -65,12 +62,21 @@ async def simulation(
         if not booked:
             raise TallystickError("runNotFound", "There are no such runs, or nothing was charged for them.")
         uses = {name: uses_of(rows) for name, rows in booked.items()}
+        if levers.language_model is not None:
+            _check_model(levers.language_model, uses, repricer)
         runs = [Run(tuple(found)) for found in uses.values()]
         if levers.filter_node is not None:
             levers, runs = await _filtered(conn, workspace_id, levers, uses)
     alone = tuple((name, simulate(runs, lever, repricer)) for name, lever in levers.each())
     outcome = alone[0][1] if len(alone) == 1 else simulate(runs, levers, repricer)
     return Simulated(len(runs), charges, outcome, alone)
+
+
+def _check_model(model: str, uses: Mapping[str, Sequence[Used]], repricer: Repricer) -> None:
+    """A model that none of the calls could have been priced by would seem to save everything."""
+    calls = [used for found in uses.values() for used in found if used.event.meter == LLM_TOKENS]
+    if calls and not any(repricer.has_price(used, model) for used in calls):
+        raise TallystickError("unknownLanguageModel", "There is no price for this language model.", model=model)
 
 
 async def _runs(conn: Connection, workspace_id: UUID, past: Past, runs_max: int, now: dt.datetime) -> Sequence[str]:
