@@ -5,35 +5,32 @@ process is made again under the same id, so the customer pays once.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import msgspec
 import structlog
 
-from tallystick.client import ApiError, AsyncClient
+from tallystick.client import ApiError, AsyncClient, hold_calls
+from tallystick.client.errors import RefusedError
 from tallystick.client.events import EncodedEvent, encode_event
 from tallystick.client.replies import Call
 from tallystick.kernel.clock import Clock
+from tallystick.kernel.credits import format_credits
 from tallystick.runner import connection
 from tallystick.runner.failures import NodeError, RunRefusedError, Usage
-from tallystick.wire.amounts import Credits, answer_decoder, encode
-from tallystick.wire.events import CloudEvent
-from tallystick.wire.holds import HoldAnswer, PlaceHold, SettleHold
+from tallystick.wire.amounts import Credits
 
 T = TypeVar("T")
 
 _log = structlog.get_logger("tallystick.runner")
 
 SOURCE: Final = "tallystick/runner"
-_REFUSED: Final = 402
 _CONFLICT: Final = 409
 _SAMPLES: Final = 50
 _MARGIN_SECONDS: Final = 60
-
-_holds: Final = answer_decoder(HoldAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +65,9 @@ class Spot:
     attempt: int
     ordinal: int
     agent: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.node}/{self.attempt}/{self.ordinal}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Meter:
         for problem in problems:
             # A conflict is none of these: the call was paid for before, by a process that was lost then.
             if problem.kind == "rejected":
-                raise NodeError(problem.reason, f"Usage was rejected: {problem.message}")
+                raise _rejected(problem.reason, problem.message)
 
     def event(self, used: Usage, key: str, node: UUID, agent: str | None) -> EncodedEvent:
         """The usage event of a key within the run."""
@@ -132,56 +132,56 @@ class Meter:
     async def _hold(self, spot: Spot, worth: Worth, place: str, seconds: int) -> UUID | None:
         """The hold's id; None where the call was settled before, so that nothing more will be charged for it."""
         known = self.experience.expect(place) if worth.credits is None else worth.credits
-        amounts = {"credits": worth.at_first if known is None else known, "toolRuns": worth.tool_runs}
-        wanted = PlaceHold(
-            amounts={unit: Credits(nano) for unit, nano in amounts.items() if nano},
+        amount = worth.at_first if known is None else known
+        if not amount and not worth.tool_runs:
+            return None
+        place_hold = partial(
+            hold_calls.place_hold,
+            credits=format_credits(amount) if amount else None,
+            tool_runs=format_credits(worth.tool_runs) if worth.tool_runs else None,
             run=str(self.run),
             workflow=str(self.workflow),
             agent=spot.agent,
-            expires_in_seconds=seconds + _MARGIN_SECONDS,
-            wait_seconds=self.wait_seconds,
+            expires_in=seconds + _MARGIN_SECONDS,
+            wait=self.wait_seconds,
         )
-        if not wanted.amounts:
-            return None
-        key = f"{SOURCE}/{self.run}/{spot.node}/{spot.attempt}/{spot.ordinal}"
+        key = f"{SOURCE}/{self.run}/{spot}"
         try:
-            answer = await self._post("/v1/holds", wanted, key)
+            answer = await connection.send(self.server, place_hold(idempotency_key=key))
+        except RefusedError as refusal:
+            raise RunRefusedError(refusal.reason, refusal.error_message, **refusal.details) from refusal
         except ApiError as error:
             if error.status != _CONFLICT:
                 raise
-            answer = await self._post("/v1/holds", wanted, f"{key}/{self.lease}")
+            # An earlier holder of the run set another amount aside here; what is left of that expires by itself.
+            answer = await connection.send(self.server, place_hold(idempotency_key=f"{key}/{self.lease}"))
         return answer.hold.id if answer.hold.status == "held" else None
 
     async def _settle(self, hold: UUID | None, spot: Spot, used: Usage | None, place: str) -> None:
-        events = []
-        if used is not None:
-            events = [self.event(used, f"{spot.node}/{spot.attempt}/{spot.ordinal}", spot.node, spot.agent)]
-        if hold is not None and not events:
-            await self._finish(f"/v1/holds/{hold}/void", msgspec.Raw(b"{}"))
-        elif hold is not None:
-            sent = SettleHold(events=[msgspec.json.decode(event.body, type=CloudEvent) for event in events])
-            settled = await self._finish(f"/v1/holds/{hold}/settle", sent)
+        if used is None:
+            if hold is not None:
+                await self._try(hold_calls.void_hold(hold))
+            return
+        event = self.event(used, str(spot), spot.node, spot.agent)
+        if hold is not None:
+            settled = await self._try(hold_calls.settle_hold_with(hold, [event], idempotency_key=event.id))
             if settled is not None:
-                self.experience.learn(place, settled.hold.settled.get("credits", Credits(0)).nano)
+                for refusal in settled.usage.rejected if settled.usage else []:
+                    raise _rejected(refusal.reason, refusal.message)
+                if settled.usage and settled.usage.accepted:
+                    self.experience.learn(place, settled.hold.settled.get("credits", Credits(0)).nano)
                 return
-            await self.book(events)
-            await self._finish(f"/v1/holds/{hold}/void", msgspec.Raw(b"{}"))
-        elif events:
-            await self.book(events)
+            # It ended meanwhile, or something of the event was not to its liking: the event goes by itself.
+            await self._try(hold_calls.void_hold(hold))
+        await self.book([event])
 
-    async def _finish(self, path: str, body: object) -> HoldAnswer | None:
-        """None where the hold ended meanwhile, or an event of it is known already: then the events go by themselves."""
+    async def _try(self, call: Call[T]) -> T | None:
         try:
-            return await self._post(path, body, f"{SOURCE}/{path}")
+            return await connection.send(self.server, call)
         except ApiError as error:
-            _log.info("hold can't be finished", path=path, reason=error.reason)
+            _log.info("hold can't be finished", path=call.path, reason=error.reason)
             return None
 
-    async def _post(self, path: str, body: object, key: str) -> HoldAnswer:
-        headers: Mapping[str, str] = {"content-type": "application/json", "idempotency-key": key}
-        try:
-            return await connection.send(self.server, Call("POST", path, _holds, body=encode(body), headers=headers))
-        except ApiError as error:
-            if error.status == _REFUSED:
-                raise RunRefusedError(error.reason, error.error_message, **error.details) from error
-            raise
+
+def _rejected(reason: str, message: str) -> NodeError:
+    return NodeError(reason, f"Usage was rejected: {message}")

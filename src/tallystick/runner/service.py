@@ -15,7 +15,7 @@ from tallystick.client import ApiError, AsyncClient
 from tallystick.client import orchestration as calls
 from tallystick.kernel.clock import Clock, SystemClock
 from tallystick.runner import connection
-from tallystick.runner.addresses import GuardedTransport
+from tallystick.runner.addresses import GuardedTransport, certificates
 from tallystick.runner.language_models import LanguageModels
 from tallystick.runner.metering import Experience, Meter
 from tallystick.runner.nodes import Limits, Outside
@@ -150,7 +150,7 @@ async def opened(options: Options, clock: Clock | None = None) -> AsyncIterator[
     """A runner with its ways out."""
     seconds = float(options.limits.seconds)
     async with (
-        httpx2.AsyncClient(timeout=seconds) as ours,
+        httpx2.AsyncClient(verify=certificates(), timeout=seconds) as ours,
         httpx2.AsyncClient(transport=GuardedTransport(options.limits.allowed), timeout=seconds) as guarded,
         _client(options) as server,
     ):
