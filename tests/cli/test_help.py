@@ -13,6 +13,12 @@ from tallystick.cli.root import COMMANDS, root_command
 GRAMMAR = [
     "billing usage get-metrics",
     "billing subscription get",
+    "billing budgets create",
+    "billing budgets list",
+    "billing budgets get",
+    "billing budgets change",
+    "billing budgets delete",
+    "billing gate",
     "orchestration play list",
     "orchestration tool list",
     "ai agent list",

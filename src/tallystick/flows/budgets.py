@@ -104,7 +104,7 @@ async def change(
     return await _once(database, author, make)
 
 
-async def end(database: Database, budget_id: UUID, author: Author) -> None:
+async def end(database: Database, budget_id: UUID, author: Author) -> Budget:
     """End a budget; one that has ended stays so. Raises `budgetNotFound` and `idempotencyConflict`."""
 
     async def make(conn: Connection) -> UUID:
@@ -117,7 +117,7 @@ async def end(database: Database, budget_id: UUID, author: Author) -> None:
             await _tell(conn, "budget.ended", budget, author)
         return budget_id
 
-    await _once(database, author, make)
+    return await _once(database, author, make)
 
 
 def not_found(budget_id: UUID) -> TallystickError:

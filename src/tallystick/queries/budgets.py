@@ -42,9 +42,10 @@ async def one(database: Database, workspace_id: UUID, budget_id: UUID, *, now: d
 
 
 async def find(database: Database, budget: Budget, *, now: dt.datetime) -> ShownBudget:
-    """This one, also when it has ended."""
+    """This one; where it has ended, without its use, which nobody counts any more."""
     async with database.read(budget.workspace_id) as conn:
-        return (await _used(conn, [budget], now))[0]
+        found = await _shown(conn, "one", {"workspace_id": budget.workspace_id, "id": budget.id}, now)
+    return found[0] if found else ShownBudget(budget, None)
 
 
 async def _shown(conn: Connection, name: str, given: dict[str, Any], now: dt.datetime) -> list[ShownBudget]:

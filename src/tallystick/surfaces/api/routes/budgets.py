@@ -10,7 +10,7 @@ from tallystick.flows import budgets, due
 from tallystick.flows.budgets import Author, NewBudget
 from tallystick.queries import budgets as queries
 from tallystick.queries.budgets import ShownBudget
-from tallystick.surfaces.api.endpoints import Call, Reply, Routes
+from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires
 from tallystick.wire import holds as wire
 from tallystick.wire.amounts import Credits
@@ -75,11 +75,10 @@ async def change_budget(call: Call, uuid: UUID, body: wire.ChangeBudget) -> wire
     return await _answer(call, budget)
 
 
-@ROUTES.delete(_ONE, _WRITE, status=204, idempotent=True, errors=("budgetNotFound",))
-async def delete_budget(call: Call, uuid: UUID) -> Reply:
+@ROUTES.delete(_ONE, _WRITE, idempotent=True, errors=("budgetNotFound",))
+async def delete_budget(call: Call, uuid: UUID) -> wire.BudgetAnswer:
     """End a budget: it caps nothing any more. One that has ended stays so."""
-    await budgets.end(call.runtime.database, uuid, _author(call, {"uuid": uuid}))
-    return Reply(None, status=204)
+    return await _answer(call, await budgets.end(call.runtime.database, uuid, _author(call, {"uuid": uuid})))
 
 
 def _author(call: Call, body: object) -> Author:
@@ -88,7 +87,7 @@ def _author(call: Call, body: object) -> Author:
 
 
 async def _answer(call: Call, budget: Budget) -> wire.BudgetAnswer:
-    """As it stands; one that has ended since its request was first sent, without its use."""
+    """As it stands; one that has ended, perhaps since its request was first sent, without its use."""
     found = await queries.find(call.runtime.database, budget, now=call.now)
     return wire.BudgetAnswer(budget=_on_wire(found))
 
