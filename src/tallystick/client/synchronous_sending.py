@@ -187,7 +187,10 @@ class Recorder:
                         return
                     changed.wait(outbox.due_in(machine_time.monotonic()))
             steps = delivery.deliver(batch, self._retrying, random.random)
-            outcome = self._deliver(steps, batch)
+            try:
+                outcome = self._deliver(steps, batch)
+            except _Stopped:
+                return  # whoever stopped us has named the events already
             self._answered(batch, outcome)
             with changed:
                 if not outbox.is_empty:
@@ -221,7 +224,7 @@ class Recorder:
         try:
             return self._transport.run(steps, self._pause)
         except _Stopped:
-            return Outcome()  # whoever stopped us has named the events already
+            raise
         except Exception as error:  # noqa: BLE001 - told by the outcome
             return Outcome(problems=delivery.failed(batch, error))
 
