@@ -21,7 +21,7 @@ MOST_WAITING: Final = 100_000
 """Runs of one workflow that may wait at once; beyond it `concurrencyLimitReached`."""
 
 MOST_CLAIMS: Final = 25
-"""How often a run is given to a runner: one that takes each of them down is ended in `error`, reason `runnerLost`."""
+"""How often a run is given out without a node of it ending: one that takes each runner down ends in `error`."""
 
 ENDED: Final = frozenset({"success", "error", "cancelled", "skipped"})
 

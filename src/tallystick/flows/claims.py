@@ -223,6 +223,9 @@ async def report(
             if run.status in ENDED:
                 raise _not_open(run)
             await runs.put_execution(conn, after)
+            if run.claims > 1 and after.status in ENDED:
+                run.claims = 1  # it gets on: what lost its runners before is not in the way
+                await runs.update(conn, workspace_id, [run])
         return run.status != "running"
 
     return await database.run(work)

@@ -83,10 +83,9 @@ async def create_run(call: Call, body: wire.CreateRun) -> wire.RunAnswer:
 async def get_run(call: Call, uuid: UUID) -> wire.RunDetails:
     """One run with its executions, and what its nodes gave."""
     shown = await queries.run(call.runtime.database, call.workspace_id, uuid)
-    done = [execution for execution in shown.executions if execution.status == "success"]
     return wire.RunDetails(
         run=run_on_wire(shown),
-        run_context={one.node_slug: raw(one.output) for one in done if one.output is not None},
+        run_context={one.node_slug: raw(one.output) for one in shown.executions if one.output is not None},
         run_computed_configs={
             one.node_slug: raw(one.computed_config) for one in shown.executions if one.computed_config is not None
         },
