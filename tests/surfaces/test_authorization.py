@@ -102,6 +102,12 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_metrics": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_usage_report": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_balances": Row(READERS, 200),
+    "place_hold": Row(REPORTERS, 201, body={"amounts": {"credits": 0}}),
+    "settle_hold": Row(REPORTERS, 404, parts={"id": str(NOBODY)}, body={"amounts": {"credits": 0}}),
+    "void_hold": Row(REPORTERS, 404, parts={"id": str(NOBODY)}),
+    "extend_hold": Row(REPORTERS, 404, parts={"id": str(NOBODY)}, body={"expiresInSeconds": 60}),
+    "get_hold": Row(READERS | REPORTERS, 404, parts={"id": str(NOBODY)}),
+    "list_holds": Row(READERS | REPORTERS, 200),
     "get_gate": Row(READERS | REPORTERS, 200, params={"action": "run"}),
     "create_budget": Row(
         ADMINS, 201, body={"name": "{caller}", "scope": "workspace", "per": "day", "amount": 1_000_000}

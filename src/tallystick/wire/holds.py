@@ -9,7 +9,7 @@ import msgspec
 from tallystick.wire.amounts import Credits
 from tallystick.wire.billing import Balance
 from tallystick.wire.events import CloudEvent, IngestAnswer
-from tallystick.wire.identity import UnitName, Wire
+from tallystick.wire.identity import Page, UnitName, Wire
 
 HoldStatus = Literal["held", "settled", "voided", "expired"]
 Action = Literal["run", "tool", "deploy", "fineTune"]
@@ -74,11 +74,11 @@ class ExtendHold(Wire, forbid_unknown_fields=True):
     expires_in_seconds: int
 
 
-class HoldsQuery(Wire):
+class HoldsQuery(Page):
+    """Which holds: of a status, of a run, or all."""
+
     status: HoldStatus | None = None
-    run: str | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
-    offset: Annotated[int, msgspec.Meta(ge=0)] = 0
+    run: Name | None = None
 
 
 class HoldsAnswer(Wire):
