@@ -13,6 +13,9 @@ from tallystick.cli.root import COMMANDS, root_command
 GRAMMAR = [
     "billing usage get-metrics",
     "billing subscription get",
+    "billing estimate",
+    "billing simulate",
+    "orchestration run receipt",
     "billing budgets create",
     "billing budgets list",
     "billing budgets get",

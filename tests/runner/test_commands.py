@@ -177,8 +177,14 @@ async def test_a_receipt_is_json_or_a_tree_and_a_simulation_json_or_a_table(tall
     assert "tool_calls: 0 credits" in tree
     missing = await tally("orchestration", "run", "receipt", "--run-uuid", "nobody's")
     assert (missing.status, missing.answer["reason"]) == (1, "runNotFound")
+    workspace = ("--workspace-uuid", str(bench.shop.uuid))
+    refund = ("orchestration", "run", "refund", "--run-uuid", uuid, "--reason", "a test", *workspace)
+    assert (await tally(*refund)).answer == {"errorMessage": "forbidden"}
     levers = ("billing", "simulate", "--run-uuid", uuid, "--language-model", "tally-large")
     dearer = (await tally(*levers)).answer["simulation"]
     assert dearer["saved"]["credits"] == -9 * llm["credits"]
     table = (await tally(*levers, "--format", "table")).stdout
     assert table.split("\n")[-3].split()[:2] == ["all", "credits"]
+    token = ("--token", tally.house.operator_token)
+    assert (await tally(*refund, *token)).answer["refund"]["credits"] == receipt["totals"]["credits"]
+    assert (await tally("billing", "subscription", "get")).answer["subscription"]["subscriptionCreditsUsedCount"] == 0

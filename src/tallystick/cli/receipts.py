@@ -1,10 +1,10 @@
-"""`tally orchestration run receipt`: what a run came to, as JSON or drawn as a tree."""
+"""`tally orchestration run receipt | refund`: what a run came to, as JSON or drawn as a tree, and taking it back."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli.commands import BaseUrl, OutputFormat, Token, WorkspaceUuid, connect
+from tallystick.cli.commands import BaseUrl, OutputFormat, Token, WorkspaceUuid, client_command, connect
 from tallystick.cli.output import Format, cell, print_json
 
 if TYPE_CHECKING:
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
     from rich.tree import Tree
 
+    from tallystick.client.replies import Call
+
 RunName = Annotated[str, typer.Option("--run-uuid", help="The run, by uuid or as events name it.")]
 
 
 def add_receipt(app: typer.Typer) -> None:
-    """Make `receipt` a command of `tally orchestration run`."""
+    """Make `receipt` and `refund` commands of `tally orchestration run`."""
     app.command("receipt")(show_receipt)
+    client_command(app, "refund", as_operator=True)(refund_run)
 
 
 def show_receipt(
@@ -41,6 +44,23 @@ def show_receipt(
         print_json(answer)
     else:
         _draw(answer)
+
+
+def refund_run(
+    run_uuid: RunName,
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the record.")],
+    workspace_uuid: Annotated[str, typer.Option("--workspace-uuid", help="The workspace that was charged.")],
+    idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="The same key does it once.")] = None,
+) -> "Call[Any]":
+    """For operators: take back every charge of a run that still stands, line by line.
+
+    \b
+    Example:
+      tally orchestration run refund --run-uuid r-81 --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --reason loop
+    """
+    from tallystick.client import costs
+
+    return costs.refund_run(run_uuid, reason=reason, idempotency_key=idempotency_key)
 
 
 def _draw(answer: bytes) -> None:
