@@ -46,6 +46,7 @@ class AsyncRun(Reporting):
 
     async def __aenter__(self) -> Self:
         self._once()
+        self._keeper.check_open()
         await self._keeper.whole(self._open(), undo=self.end)
         return self._begun()
 
@@ -209,6 +210,7 @@ class AsyncKeeper:
         self._tell = tell
         self._runs: set[AsyncRun] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     @property
     def owner(self) -> object:
@@ -224,7 +226,7 @@ class AsyncKeeper:
                 answer = None
                 match step:
                     case Ask():
-                        answer = await self._exchange(step.call)
+                        answer = await self._asked(step.call)
                     case Pause():
                         await asyncio.sleep(step.seconds)
                     case Record():
@@ -236,6 +238,17 @@ class AsyncKeeper:
             return result
         finally:
             steps.close()
+
+    async def _asked(self, call: Call[Any]) -> Reply | NoReply:
+        try:
+            return await self._exchange(call)
+        except RuntimeError as error:  # the client was closed meanwhile: what a run has used is still told
+            return NoReply(str(error))
+
+    def check_open(self) -> None:
+        """Raises RuntimeError once the client is closed."""
+        if self._stopped:
+            raise RuntimeError("the client is closed")
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Begin something that outlives who asks for it; closing the client waits for it."""
@@ -274,6 +287,7 @@ class AsyncKeeper:
 
     async def close(self, timeout: float | None) -> None:  # noqa: ASYNC109 - the same as the other client's
         """End every run. What can't be settled within `timeout` seconds is left to the recorder."""
+        self._stopped = True
         runs = list(self._runs)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):

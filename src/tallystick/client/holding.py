@@ -167,6 +167,9 @@ class RunState:
         hold = OpenHold(placed.id, key, (placed.expires_at - placed.created_at).total_seconds())
         # Counted from before the question: early rather than late, however long the answer took.
         hold.lives_from(begun)
+        if placed.created_at < terms.begun_at:
+            # The key's earlier use placed it (or a clock is wrong): nobody here knows how long it has lived.
+            hold.next_at = begun
         hold.told(placed)
         return hold
 

@@ -1,5 +1,6 @@
 """What a run asks for, the holds that it then has, and what its parts have in common."""
 
+import datetime as dt
 import itertools
 import threading
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class Terms:
     names: dict[str, str]
     amounts: dict[str, int]
     key: str
+    begun_at: dt.datetime
     percentile: str | None = None
     wait: int | None = None
     expires_in: int | None = None

@@ -78,6 +78,7 @@ def terms_of(maker: EventMaker, arguments: RunArguments) -> Terms:
         names=names,
         amounts=amounts,
         key=arguments.get("idempotency_key") or str(maker.ids.new(now)),
+        begun_at=now,
         percentile=percentile,
         wait=None if wait is None else math.ceil(wait),
         expires_in=arguments.get("expires_in"),

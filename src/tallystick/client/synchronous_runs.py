@@ -37,6 +37,7 @@ class Run(Reporting):
 
     def __enter__(self) -> Self:
         self._once()
+        self._keeper.check_open()
         with self._sending:
             self._keeper.do(self._state.open())
         return self._begun()
@@ -162,7 +163,7 @@ class Keeper:
                 answer = None
                 match step:
                     case Ask():
-                        answer = self._exchange(step.call)
+                        answer = self._asked(step.call)
                     case Pause():
                         machine_time.sleep(step.seconds)
                     case Record():
@@ -174,6 +175,17 @@ class Keeper:
             return result
         finally:
             steps.close()
+
+    def _asked(self, call: Call[Any]) -> Reply | NoReply:
+        try:
+            return self._exchange(call)
+        except RuntimeError as error:  # the client was closed meanwhile: what a run has used is still told
+            return NoReply(str(error))
+
+    def check_open(self) -> None:
+        """Raises RuntimeError once the client is closed."""
+        if self._stopped:
+            raise RuntimeError("the client is closed")
 
     def watch(self, run: Run) -> None:
         """Look after a run that has begun."""
