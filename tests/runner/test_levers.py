@@ -123,7 +123,9 @@ async def test_receipts_of_a_real_batch_add_up_to_it_node_by_node(bench: Bench, 
         assert receipt.totals.credits == run.credits_used_count
         batch, [trunk] = receipt.span, receipt.span.spans
         assert (batch.kind, batch.name, trunk.name) == ("batch", str(spent.batch), str(run.uuid))
-        assert {span.name for span in trunk.spans} == {str(one.node_uuid) for one in run.executions}
+        executions = (await bench.get(run.uuid)).executions
+        assert {span.name for span in trunk.spans} == {str(one.node_uuid) for one in executions}
+        assert {receipt.names[span.name] for span in trunk.spans} == {one.node_slug for one in executions}
         [llm] = [line for line in receipt.lines if line.category == "llm"]
         [item] = llm.items
         worth = sum(Fraction(one.count * one.credits_per_million.nano, 10**6 * NANO) for one in item.counters)

@@ -402,3 +402,28 @@ async def test_text_that_names_no_run_and_refunds_without_a_reason_are_refused(h
     assert (await house.owner.get(f"/v1/runs/{'a' * 201}/receipt")).json()["reason"] == "invalidText"
     for body in ({}, {"reason": ""}, {"reason": "x" * 2001}, {"reason": "r", "credits": 1}):
         assert (await house.operator.post("/v1/runs/ours/refund", body)).status_code == 400
+
+
+async def test_a_run_that_cost_nothing_yet_has_an_empty_receipt(house: House) -> None:
+    run = str(IDS.new(NOW))
+    hold = {"amounts": {"credits": 1}, "run": run}
+    assert (await house.owner.post("/v1/holds", hold, headers={"idempotency-key": run})).status_code == 201
+    receipt = await receipt_of(house.owner, run)
+    assert [(line["category"], line["credits"]) for line in receipt["lines"]] == [
+        ("llm", 0),
+        ("tool_calls", 0),
+        ("storage", 0),
+    ]
+    assert (receipt["startedAt"], receipt["totals"]["charges"], receipt["prices"]) == (None, 0, [])
+    refund = await house.operator.post(f"/v1/runs/{run}/refund", {"reason": "r"})
+    assert (refund.status_code, refund.json()["refund"]["charges"]) == (200, 0)
+
+
+async def test_charges_beyond_the_balance_are_counted(operator: Caller) -> None:
+    house = await new_house(operator)
+    await report(house, *({"type": "direct.charge", "data": {"run": "dear", "quantity": 50}} for _ in range(3)))
+    receipt = await receipt_of(house.owner, "dear")
+    assert (receipt["totals"]["overdrawn"], [c["overdrawn"] for c in receipt["span"]["charges"]]) == (
+        2,
+        [False, True, True],
+    )

@@ -78,7 +78,8 @@ def _draw(answer: bytes) -> None:
     for line in receipt["lines"]:
         branch = lines.add(f"{line['category']}: {_sum(line)}")
         for item in line["items"]:
-            leaf = branch.add(f"{item['name']}: {_sum(item)}, {_number(item['quantity'])} in {item['charges']} charges")
+            quantity = f"{_number(item['quantity'])} in {item['charges']}"
+            leaf = branch.add(f"{item['name']}: {_sum(item)}, {quantity} charge{'' if item['charges'] == 1 else 's'}")
             for text in _counters(item["counters"], item):
                 leaf.add(text)
     _add_span(root, receipt["span"], prices, receipt["names"])
@@ -127,6 +128,17 @@ def _add_charge(tree: "Tree", charge: "Mapping[str, Any]", prices: "Mapping[str,
         )
 
 
+def _factors(charge: "Mapping[str, Any]", how: "Mapping[str, Any]", rates: "Mapping[str, Any]") -> str:
+    """What is multiplied, of a price without tiers."""
+    if how["model"] == "percentage":
+        cost = f"${how['cost']}" if how["cost"] is not None else "the provider's cost"
+        return f"{rates['percent']} % of {cost} × {rates['creditsPerUsd']}"
+    if how["model"] == "unit":
+        per = f" / {rates['per']}" if rates["per"] != 1 else ""
+        return f"{_number(charge['quantity'])} × {rates['amount']}{per}"
+    return f"{rates['amount']} an event"
+
+
 def _counters(counters: "list[Mapping[str, Any]]", sums: "Mapping[str, Any]") -> "Iterator[str]":
     for one in counters:
         rate = _number(one["creditsPerMillion"])
@@ -136,7 +148,8 @@ def _counters(counters: "list[Mapping[str, Any]]", sums: "Mapping[str, Any]") ->
 
 
 def _sum(sums: "Mapping[str, Any]") -> str:
-    tool_runs = f", {_number(sums['toolRuns'])} tool runs" if sums["toolRuns"] else ""
+    runs = sums["toolRuns"]
+    tool_runs = f", {_number(runs)} tool run{'' if runs == 1 else 's'}" if runs else ""
     cost = sums.get("providerCost")
     paid = f", provider ${_number(cost)}" if cost is not None else ""
     return f"{_number(sums['credits'])} credits{tool_runs}{paid}"
@@ -146,11 +159,11 @@ def _flags(totals: "Mapping[str, Any]") -> "Iterator[str]":
     for key, text in (
         ("unpriced", "without a price yet"),
         ("waived", "through the workspace's own keys, so free"),
-        ("overdrawn", "beyond the balance"),
+        ("overdrawn", "beyond the balance, or beyond what was set aside for them"),
         ("overBudget", "over a budget"),
     ):
         if totals[key]:
-            yield f"{totals[key]} charges {text}"
+            yield f"{totals[key]} charge{'' if totals[key] == 1 else 's'} {text}"
 
 
 def _since(price: "Mapping[str, Any]") -> str:

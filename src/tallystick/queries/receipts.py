@@ -11,6 +11,7 @@ from tallystick.domain.events import EventData
 from tallystick.domain.meters import LLM_TOKENS
 from tallystick.domain.prices import PriceVersion
 from tallystick.domain.receipts import Receipt, receipt_of
+from tallystick.domain.texts import as_uuid
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Database, Row
 from tallystick.store.named_sql import load
@@ -49,7 +50,7 @@ async def receipt(
         booked = [booked_of(row) for row in rows]
         found = await versions(conn, {row.price_version_id for row in booked if row.price_version_id})
         public = await _public(conn, booked, found, resolve)
-        names = await _names(conn, workspace_id, booked)
+        names = await _names(conn, workspace_id, run, booked)
     return receipt_of(run, booked, found, public), names
 
 
@@ -84,7 +85,8 @@ def booked_of(row: Row) -> Booked:
 
 
 async def _is_known(conn: Connection, workspace_id: UUID, run: str) -> bool:
-    row = await (await conn.execute(SQL["is_known"], {"workspace_id": workspace_id, "run": run})).fetchone()
+    given = {"workspace_id": workspace_id, "run": run, "id": as_uuid(run)}
+    row = await (await conn.execute(SQL["is_known"], given)).fetchone()
     return row is not None and row["known"]
 
 
@@ -108,14 +110,20 @@ async def _public(
     return {key: by_target.get(target, []) for key, target in wanted.items()}
 
 
-async def _names(conn: Connection, workspace_id: UUID, booked: Iterable[Booked]) -> dict[str, str]:
+async def _names(conn: Connection, workspace_id: UUID, run: str, booked: Iterable[Booked]) -> dict[str, str]:
     ids = {
         id_
         for row in booked
         for id_ in (row.workflow_id, row.agent_id, row.connector_id, row.tool_id)
         if id_ is not None
     }
-    if not ids:
-        return {}
-    rows = await (await conn.execute(SQL["names"], {"workspace_id": workspace_id, "ids": sorted(ids)})).fetchall()
-    return {row["id"]: row["name"] for row in rows}
+    found: dict[str, str] = {}
+    own = as_uuid(run)
+    if own is not None:
+        rows = await (await conn.execute(SQL["nodes"], {"workspace_id": workspace_id, "run": own})).fetchall()
+        found = {row["id"]: row["name"] for row in rows}
+    if ids:
+        given = {"workspace_id": workspace_id, "ids": sorted(ids)}
+        rows = await (await conn.execute(SQL["names"], given)).fetchall()
+        found |= {row["id"]: row["name"] for row in rows}
+    return found

@@ -30,12 +30,19 @@ WHERE origin = 'public' AND target = ANY(%(targets)s::text[])
 ORDER BY target, valid_from DESC
 
 -- name: is_known
--- Whether a run was started or held for, though nothing is booked for it yet.
-SELECT EXISTS (
-    SELECT FROM run_start WHERE workspace_id = %(workspace_id)s::uuid AND run = %(run)s::text
+-- Whether a run was asked for, started or held for, though nothing is booked for it yet.
+SELECT (
+    EXISTS (SELECT FROM run_start WHERE workspace_id = %(workspace_id)s::uuid AND run = %(run)s::text)
+    OR EXISTS (SELECT FROM run WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid)
 ) AS known
 
 -- name: names
 SELECT id::text AS id, name
 FROM resource
 WHERE workspace_id = %(workspace_id)s::uuid AND id = ANY(%(ids)s::uuid[])
+
+-- name: nodes
+-- What the nodes of a run of ours are called.
+SELECT DISTINCT node_id::text AS id, node_slug AS name
+FROM execution
+WHERE workspace_id = %(workspace_id)s::uuid AND run_id = %(run)s::uuid

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from tallystick.domain.texts import as_uuid
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
@@ -15,6 +16,7 @@ async def standing_rows(conn: Connection, workspace_id: UUID, run: str) -> list[
 
 
 async def is_known(conn: Connection, workspace_id: UUID, run: str) -> bool:
-    """Whether anything was ever booked for the run, or it was started."""
-    row = await (await conn.execute(SQL["is_known"], {"workspace_id": workspace_id, "run": run})).fetchone()
+    """Whether anything was ever booked for the run, or it was asked for or started."""
+    given = {"workspace_id": workspace_id, "run": run, "id": as_uuid(run)}
+    row = await (await conn.execute(SQL["is_known"], given)).fetchone()
     return row is not None and bool(row["known"])

@@ -13,4 +13,5 @@ ORDER BY e.id
 SELECT (
     EXISTS (SELECT FROM usage_event WHERE workspace_id = %(workspace_id)s::uuid AND run = %(run)s::text)
     OR EXISTS (SELECT FROM run_start WHERE workspace_id = %(workspace_id)s::uuid AND run = %(run)s::text)
+    OR EXISTS (SELECT FROM run WHERE workspace_id = %(workspace_id)s::uuid AND id = %(id)s::uuid)
 ) AS known

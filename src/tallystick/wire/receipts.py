@@ -149,7 +149,7 @@ class ReceiptTotals(Wire):
 
 
 class Receipt(Wire):
-    """`names` says what workflows, agents, connectors and tools are called, by uuid."""
+    """`names` says what workflows, agents, connectors, tools and nodes are called, by uuid."""
 
     run: str
     started_at: dt.datetime | None
