@@ -10,7 +10,7 @@ import msgspec
 from tallystick.domain.attribution import Attribution
 from tallystick.domain.counters import TokenCounters, disjoint
 from tallystick.domain.events import LITELLM, EventData, UsageEvent, quantity_of
-from tallystick.domain.holds import Scope
+from tallystick.domain.holds import Cover, Scope
 from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
 from tallystick.domain.prices import PriceBook, PriceVersion
 from tallystick.domain.pricing import Use, amount, provider_cost, version_for
@@ -29,7 +29,7 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     """One event's line item. Amounts in nano-units, provider cost in nano-USD.
 
     `tier` is set where a tiered price must still be applied, once its counter is locked; `settles` where it is booked
-    by settling a hold. `run` and `api_key` are those of the usage, also on what takes it back.
+    by settling a hold, what that has left. `run` and `api_key` are those of the usage, also on what takes it back.
     """
 
     event: UsageEvent
@@ -53,7 +53,7 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     adjusts: UUID | None = None
     run: str | None = None
     api_key: str | None = None
-    settles: bool = False
+    settles: Cover | None = None
 
     @property
     def scope(self) -> Scope:

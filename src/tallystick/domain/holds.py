@@ -55,6 +55,21 @@ class Scope:
 
 
 @dataclass(slots=True)
+class Cover:
+    """What a hold has set aside for the usage that settles it, counted down while that is booked.
+
+    `left` is nano-units of credits and of tool runs.
+    """
+
+    left: list[int]
+
+    def is_exceeded_by(self, place: int, amount: int) -> bool:
+        """Take `amount` of one unit; whether that is more than was left of it (rule M8)."""
+        self.left[place] -= amount
+        return amount > 0 and self.left[place] < 0
+
+
+@dataclass(slots=True)
 class Hold:
     """One hold while its workspace is locked; `credits` and `tool_runs` are what is still set aside."""
 

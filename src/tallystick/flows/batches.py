@@ -79,6 +79,16 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         return self.item.workspace_id, self.item.event.source, self.item.event.source_id
 
     @property
+    def candidates(self) -> list["Entry"]:
+        """Those that may book this identity: the first, and where its settle may yet be refused, the others."""
+        return [self] if self.batch.operation is None else [self, *self.twins]
+
+    @property
+    def is_bookable(self) -> bool:
+        """Whether it has something to book: a charge of its own, or that of another to take back."""
+        return bool(self.charges) or self.item.event.type == CANCELLED
+
+    @property
     def corrects(self) -> bool:
         """Whether it takes an earlier event back."""
         return self.item.event.type == CANCELLED or self.item.event.facts.replaces is not None

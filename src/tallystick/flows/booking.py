@@ -74,7 +74,7 @@ class _Tally:
         self.covered: dict[tuple[int, UUID], int] = {}
 
     def add(self, place: int, amount: int, charge: Charge) -> None:
-        """Count what a charge takes of one unit, and flag it when its balance has not that much left (rule M8)."""
+        """Count what a charge takes of one unit, and flag it when its balance or hold has not that much left (M8)."""
         if charge.covered_by is not None:
             key = (place, charge.covered_by)
             self.covered[key] = self.covered.get(key, 0) + amount
@@ -83,8 +83,10 @@ class _Tally:
             charge.overdrawn = True
         self.left[place] -= amount
         self.debits[place] += amount
-        if charge.settles:
+        if charge.settles is not None:
             self.settled[place] += amount
+            if charge.settles.is_exceeded_by(place, amount):
+                charge.overdrawn = True
 
 
 def _tally(charges: Iterable[Charge], books: Books) -> list[_Tally]:

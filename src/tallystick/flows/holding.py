@@ -14,10 +14,10 @@ import msgspec
 
 from tallystick.domain.balances import Shown, shown
 from tallystick.domain.charging import Charge
-from tallystick.domain.gates import Funds, Standing, decide_hold
+from tallystick.domain.gates import Funds, decide_hold, overage_of, standing_of
 from tallystick.domain.grants import CREDITS, TOOL_RUNS, UNITS
-from tallystick.domain.holds import HELD, Amounts, Hold, Scope
-from tallystick.domain.ledger import BALANCE_MAX, Book
+from tallystick.domain.holds import HELD, Amounts, Cover, Hold, Scope
+from tallystick.domain.ledger import BALANCE_MAX, BalanceOutOfRangeError, Book
 from tallystick.flows.caps import Caps
 from tallystick.flows.due import release
 from tallystick.kernel.errors import TallystickError
@@ -92,6 +92,7 @@ class Holding:
         self._touched: dict[UUID, Hold] = {}
         self._placed: list[Hold] = []
         self._begun: dict[tuple[UUID, str], None] = {}
+        self._begun_in: dict[UUID, int] = {}
 
     @classmethod
     async def load(
@@ -129,6 +130,13 @@ class Holding:
             self._touched[hold.id] = hold
             if isinstance(change, Void) or (isinstance(change, Settle) and change.final):
                 self._finish(change, hold)
+
+    def cover(self, charges: Mapping[int, Sequence[Charge]]) -> None:
+        """Say of each settle's charges which hold they settle, before they are booked."""
+        covers = {hold.id: Cover([hold.credits, hold.tool_runs]) for hold in self._touched.values()}
+        for change in self._changes:
+            for charge in charges.get(id(change), ()):
+                charge.settles = covers[change.hold_id]
 
     async def apply(self, conn: Connection, charges: Mapping[int, Sequence[Charge]], ids: Ids) -> None:
         """Book what is asked; `charges` are those that each settle's events came to, by its identity."""
@@ -198,6 +206,7 @@ class Holding:
             self._placed.append(hold)
             if is_new and run is not None:
                 self._begun[place.workspace_id, run] = None
+                self._begun_in[place.workspace_id] = self._begun_in.get(place.workspace_id, 0) + 1
 
     def _is_started(self, workspace_id: UUID, run: str) -> bool:
         return (workspace_id, run) in self._facts.started or (workspace_id, run) in self._begun
@@ -215,18 +224,20 @@ class Holding:
     def _refusal(self, place: Place, *, is_new: bool) -> TallystickError | None:
         pair = self._books[place.workspace_id]
         terms = self._facts.terms.get(place.workspace_id)
-        begun = sum(1 for workspace_id, _ in self._begun if workspace_id == place.workspace_id) if is_new else 0
-        overage = BALANCE_MAX if terms is not None and terms.at_zero == "invoice" else 0
+        begun = self._begun_in.get(place.workspace_id, 0)
+        overage = overage_of(terms.at_zero) if terms is not None else 0
         funds = {
             unit: Funds(book.balance.posted, book.balance.held, overage if unit == CREDITS else 0)
             for unit, book in pair.items()
         }
-        standing = Standing(
+        standing = standing_of(
+            terms.status if terms is not None else None,
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + begun,
         )
         over = self.caps.over((place.workspace_id, place.scope, self._now))
-        return _refused(decide_hold(place.amounts, funds, standing, over, new_run=is_new).check)
+        decision = decide_hold(place.amounts, funds, standing, over, new_run=is_new)
+        return _refused(decision.check) or _too_much(place, pair)
 
     def _set_aside(self, place: Place, ids: Ids) -> Hold:
         scope, amounts = place.scope, place.amounts
@@ -262,6 +273,14 @@ class Holding:
 
 def _within(spent: int, held: int) -> int:
     return max(0, min(spent, held))
+
+
+def _too_much(place: Place, pair: Mapping[str, Book]) -> TallystickError | None:
+    """What a contract without end allows must still fit into the balance."""
+    for unit, amount in place.amounts.by_unit().items():
+        if pair[unit].balance.held + amount > BALANCE_MAX:
+            return BalanceOutOfRangeError(place.workspace_id, unit)
+    return None
 
 
 def _refused(check: Callable[[], None]) -> TallystickError | None:

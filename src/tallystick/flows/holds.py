@@ -16,7 +16,9 @@ from tallystick.domain.meters import DIRECT_CHARGE
 from tallystick.flows.batches import Batch, Outcome
 from tallystick.flows.committer import Committer
 from tallystick.flows.holding import Extend, Operation, Place, Settle, Void
-from tallystick.flows.names import Item, Names
+from tallystick.flows.names import Names
+from tallystick.flows.submission import Scope as ReportScope
+from tallystick.flows.submission import item_of, workspaces_of
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import holds
@@ -75,6 +77,8 @@ async def place(
 
 
 async def settle(
+    database: Database,
+    names: Names,
     committer: Committer,
     request: Request,
     hold_id: UUID,
@@ -83,10 +87,21 @@ async def settle(
     final: bool,
     now: dt.datetime,
 ) -> tuple[Operation, list[Outcome]]:
-    """Book usage and end its hold with it; what became of each event. Raises `holdNotFound`, `holdNotOpen`."""
+    """Book usage and end its hold with it; what became of each event.
+
+    Raises `forbidden` for an event of another workspace, `holdNotFound`, `holdNotOpen`, and `idempotencyConflict` where
+    a part that is settled by amount has the key of another one.
+    """
+    known = await workspaces_of(database, names, events)
+    whose = ReportScope(request.workspace_id, request.workspace_id)
     operation = Settle(request.workspace_id, request.key, request.hash, hold_id=hold_id, final=final)
-    batch = Batch([Item(request.workspace_id, event) for event in events], now, operation=operation)
+    batch = Batch([item_of(event, known, whose) for event in events], now, operation=operation)
     await committer.submit(batch)
+    for event, outcome in zip(events, batch.outcomes, strict=True):
+        if event.source == SOURCE and outcome is not None and outcome.kind == "conflict":
+            raise TallystickError(
+                "idempotencyConflict", "This Idempotency-Key was used for another request.", key=request.key
+            )
     return _answered(operation), [outcome or Outcome("duplicate") for outcome in batch.outcomes]
 
 
@@ -105,9 +120,10 @@ async def extend(committer: Committer, request: Request, hold_id: UUID, seconds:
 
 
 async def direct_charge(
-    database: Database, workspace_id: UUID, hold_id: UUID, key: str, amounts: Amounts, *, now: dt.datetime
+    database: Database, request: Request, hold_id: UUID, amounts: Amounts, *, final: bool, now: dt.datetime
 ) -> UsageEvent:
     """The usage event of a settle that only names amounts (rule M8). Raises `holdNotFound`."""
+    workspace_id = request.workspace_id
     async with database.read(workspace_id) as conn:
         hold = (await holds.by_id(conn, [(workspace_id, hold_id)])).get((workspace_id, hold_id))
     if hold is None:
@@ -115,7 +131,7 @@ async def direct_charge(
     return read_event(
         specversion="1.0",
         source=SOURCE,
-        source_id=f"{hold_id}/{key}",
+        source_id=f"{hold_id}/{request.key}" if final else f"{hold_id}/part/{request.key}",
         type_=DIRECT_CHARGE,
         subject=str(workspace_id),
         time=now,

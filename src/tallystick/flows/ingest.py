@@ -62,6 +62,8 @@ async def book(
             attempts += 1
         except BalanceOutOfRangeError as error:
             # One workspace more that is left out; the others' events are kept.
+            if error.workspace_id in full:
+                raise
             full[error.workspace_id] = error
         else:
             return
@@ -81,12 +83,18 @@ async def _commit(
     entries = _within_range(_entries(batches), full)
     # Holds alone need none of it.
     catalog = await catalogs.current(conn) if entries else _NO_CATALOG
-    booked = [entry for entry in entries if entry.item.event.type != CANCELLED]
+    candidates = entries
+    if any(batch.operation is not None and batch.items for batch in batches):
+        candidates = [one for entry in entries for one in entry.candidates]
+    booked = [entry for entry in candidates if entry.item.event.type != CANCELLED]
     attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
     _charge(booked, attributed, catalog.prices)
-    alive = [entry for entry in entries if entry.charges or entry.item.event.type == CANCELLED]
-    correcting = any(entry.corrects for entry in alive)
-    returns = correcting or any(charge.tier is not None for entry in alive for charge in entry.charges)
+    if candidates is entries:
+        alive = [entry for entry in entries if entry.is_bookable]
+    else:
+        alive = [entry for entry in entries if any(one.is_bookable for one in entry.candidates)]
+    correcting = any(entry.corrects for entry in candidates)
+    returns = correcting or any(charge.tier is not None for entry in candidates for charge in entry.charges)
     operations = [batch.operation for batch in batches if batch.operation is not None]
     workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
     workspace_ids.update(operation.workspace_id for operation in operations)
@@ -111,9 +119,12 @@ async def _commit(
     await _cover(conn, alive)
     charges = [charge for entry in alive for charge in entry.charges]
     hours_since = now - dt.timedelta(days=limits.hourly_days)
+    settling = _by_operation(alive)
+    if holding is not None:
+        holding.cover(settling)
     await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
     if holding is not None:
-        await holding.apply(conn, _by_operation(alive), ids)
+        await holding.apply(conn, settling, ids)
     async with conn.pipeline():
         if holding is not None:
             await holding.save(conn)
@@ -124,18 +135,14 @@ async def _commit(
 
 
 def _settling(entries: list[Entry]) -> list[Entry]:
-    """Without the events of settles that were refused; a twin that came by another way stands in for one of those."""
+    """Without the events of settles that were refused; the next of the same identity stands in for one of those."""
     kept = []
     for entry in entries:
-        candidates = [entry, *entry.twins]
-        first = next((one for one in candidates if not one.batch.is_refused), None)
+        willing = [one for one in (entry, *entry.twins) if not one.batch.is_refused]
+        first = next((one for one in willing if one.is_bookable), None)
         if first is None:
             continue
-        if first is not entry:
-            first.charges, first.new = entry.charges, entry.new
-            first.twins = [twin for twin in candidates if twin is not first and not twin.batch.is_refused]
-        for charge in first.charges:
-            charge.settles = first.batch.operation is not None
+        first.twins = [twin for twin in willing if twin is not first]
         kept.append(first)
     return kept
 

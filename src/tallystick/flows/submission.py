@@ -47,10 +47,10 @@ async def submit(
     outcomes: list[Outcome | None] = [None] * len(events)
     items: list[Item] = []
     places: list[int] = []
-    known = await _workspaces(database, names, events)
+    known = await workspaces_of(database, names, events)
     for place, event in enumerate(events):
         try:
-            items.append(_item(event, known, scope))
+            items.append(item_of(event, known, scope))
             places.append(place)
         except TallystickError as error:
             outcomes[place] = Outcome("rejected", error=error)
@@ -65,7 +65,8 @@ async def submit(
     return [outcome or RETRY for outcome in outcomes]
 
 
-async def _workspaces(database: Database, names: Names, events: Sequence[UsageEvent]) -> dict[str, UUID]:
+async def workspaces_of(database: Database, names: Names, events: Sequence[UsageEvent]) -> dict[str, UUID]:
+    """The workspaces that the events' subjects name; a subject that names none is missing."""
     subjects = {event.subject for event in events if event.subject}
     known = names.known_workspaces(subjects)
     if len(known) < len(subjects):
@@ -74,7 +75,7 @@ async def _workspaces(database: Database, names: Names, events: Sequence[UsageEv
     return known
 
 
-def _item(event: UsageEvent, known: dict[str, UUID], scope: Scope) -> Item:
+def item_of(event: UsageEvent, known: dict[str, UUID], scope: Scope) -> Item:
     """The event with its workspace. Raises `subjectRequired`, `workspaceNotFound` or `forbidden`."""
     if not event.subject:
         if scope.default_id is None:

@@ -77,15 +77,22 @@ async def settle_hold(call: Call, id: UUID, body: wire.SettleHold) -> wire.Settl
     reports: list[Report] = []
     if body.events is not None:
         reports = read_events(body.events, call.now, limits_of(call.runtime.settings))
-        _check_subjects(reports, call.workspace_id)
     elif body.amounts is not None:
+        amounts = _amounts(body.amounts)
         reports = [
-            await holds.direct_charge(
-                call.runtime.database, call.workspace_id, id, request.key, _amounts(body.amounts), now=call.now
-            )
+            await holds.direct_charge(call.runtime.database, request, id, amounts, final=body.final, now=call.now)
         ]
     events = [report for report in reports if not isinstance(report, Malformed)]
-    done, outcomes = await holds.settle(call.runtime.committer, request, id, events, final=body.final, now=call.now)
+    done, outcomes = await holds.settle(
+        call.runtime.database,
+        call.runtime.names,
+        call.runtime.committer,
+        request,
+        id,
+        events,
+        final=body.final,
+        now=call.now,
+    )
     return _settled(done, reports, outcomes)
 
 
@@ -155,17 +162,6 @@ def _seconds(call: Call, seconds: int) -> int:
             "invalidExpiry", f"expiresInSeconds must lie between 1 and {most}.", field="expiresInSeconds", limit=most
         )
     return seconds
-
-
-def _check_subjects(reports: list[Report], workspace_id: UUID) -> None:
-    """A settle's usage is of the hold's own workspace, whether its events say so or not. Raises `forbidden`."""
-    for report in reports:
-        if isinstance(report, Malformed):
-            continue
-        if report.subject not in ("", str(workspace_id)):
-            raise TallystickError(
-                "invalidEvent", "An event of a settle names another workspace in subject.", subject=report.subject[:64]
-            )
 
 
 def _settled(done: Operation, reports: list[Report], outcomes: list[Outcome]) -> wire.SettleAnswer:
