@@ -78,7 +78,7 @@ class Metrics:
 
 
 class Series(NamedTuple):
-    """What is stored of one slug and group: parallel lists, one place for each day that has something.
+    """What is stored of one slug and group: parallel lists, a place for each total of each day.
 
     `days` count from the first of the range, `credits` are nano-credits. `own_slug` is that of what is counted beside
     credits, in `quantities`: `insert` for records, the status for executions; None for everything else.
