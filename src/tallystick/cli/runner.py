@@ -1,6 +1,8 @@
 """`tally runner`, and the runner beside `tally serve` and `tally demo`. It asks the server over HTTP either way."""
 
 import asyncio
+import contextlib
+import dataclasses
 import signal
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,8 @@ from tallystick.cli.commands import BaseUrl, Token
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tallystick.runner.service import Options, Runner
     from tallystick.runtime import Runtime
     from tallystick.settings import Settings
@@ -78,8 +82,9 @@ async def _until_told(chosen: "Options") -> None:
 class Beside:
     """A runner in the server's own process, where `TALLY_RUNNER` wants one, for as long as it serves."""
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: "Settings", *, is_demo: bool = False) -> None:
         self._settings = settings
+        self._is_demo = is_demo
         self._runner: Runner | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -101,7 +106,7 @@ class Beside:
             permissions=PERMISSIONS,
         )
         runtime.authenticator.admit(token, principal)
-        self._task = asyncio.create_task(self._serve(options(self._settings, address, token)), name="runner")
+        self._task = asyncio.create_task(self._serve(address, token), name="runner")
 
     async def end(self) -> None:
         """Let go of what it has, while the server still answers."""
@@ -110,13 +115,24 @@ class Beside:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    async def _serve(self, chosen: "Options") -> None:
+    @contextlib.asynccontextmanager
+    async def _modelled(self) -> "AsyncIterator[Settings]":
+        """The settings; those of a demo that has no language model get one that needs no key and no network."""
+        if not self._is_demo or self._settings.model_base_url is not None:
+            yield self._settings
+            return
+        from tallystick.demo.language_model import listening
+
+        async with listening() as url:
+            yield dataclasses.replace(self._settings, model_base_url=url)
+
+    async def _serve(self, address: str, token: str) -> None:
         import structlog
 
         from tallystick.runner.service import opened
 
         try:
-            async with opened(chosen) as self._runner:
+            async with self._modelled() as settings, opened(options(settings, address, token)) as self._runner:
                 await self._runner.serve()
         except Exception:  # noqa: BLE001 - the server goes on without it, the log has it in full
             structlog.get_logger("tallystick.runner").exception("runner ended")

@@ -91,7 +91,7 @@ def demo(home: Home = None, port: Port = None, host: Host = None) -> None:
 
     settings = configured(home=home, port=port, host=host)
     told = _Told(sys.stderr.isatty())
-    beside = Beside(settings)
+    beside = Beside(settings, is_demo=True)
 
     def ready(credentials: Any) -> None:
         told.end()

@@ -16,9 +16,11 @@ each; every message adds three and the answer's beginning three. A caller tells 
 
 import argparse
 import asyncio
+import contextlib
 import re
+import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -289,16 +291,35 @@ async def _stream(send: Send, chunks: list[dict[str, Any]]) -> None:
     await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
-async def serve(port: int) -> None:
-    """Serve on the loopback address until SIGTERM or SIGINT; port 0 picks a free one."""
-    config = uvicorn.Config(LanguageModel(), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
-    await uvicorn.Server(config).serve()
+def _config(port: int) -> uvicorn.Config:
+    return uvicorn.Config(LanguageModel(), host="127.0.0.1", port=port, log_level="warning", lifespan="off")
+
+
+class _Guest(uvicorn.Server):
+    """A server in a process that has its own way with signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening() -> AsyncIterator[str]:
+    """The base URL of an endpoint on a free port of the loopback address, in this event loop."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = _Guest(_config(0))
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="language model")
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            await asyncio.wait([serving])
 
 
 def main() -> None:
     reader = argparse.ArgumentParser(description="A language model for the demo and for tests.")
     reader.add_argument("--port", type=int, default=8790)
-    asyncio.run(serve(reader.parse_args().port))
+    uvicorn.Server(_config(reader.parse_args().port)).run()
 
 
 if __name__ == "__main__":

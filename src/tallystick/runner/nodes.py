@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import httpx2
 import msgspec
 
+from tallystick.client.events import ON_THE_WIRE
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.runner import connectors
@@ -154,7 +155,8 @@ class Attempt:
         if tool.action_slug == CHAT:
             chat = _read(config, ChatConfig)
             answer = await self._ask(tool, chat, config, chat.conversation())
-            return {"text": answer.text, "finishReason": answer.finish, "usage": dict(answer.tokens)}
+            counted = {ON_THE_WIRE[name]: count for name, count in answer.tokens.items()}
+            return {"text": answer.text, "finishReason": answer.finish, "usage": counted}
         return await self._call(tool, config)
 
     async def _native(self, action: str, config: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _LOG = structlog.get_logger("tallystick.access")
 
-_PROBES: Final = frozenset({"get_health", "get_readiness", "get_server_metrics"})
+_PROBES: Final = frozenset({"claim_runs", "get_health", "get_readiness", "get_server_metrics"})
 """Asked every few seconds by machines: a line for each that is well would bury the others."""
 _KEY: Final = "tallystick.trace"
 
