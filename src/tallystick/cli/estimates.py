@@ -21,7 +21,7 @@ Records = Annotated[int | None, typer.Option("--records", min=1, help="How many 
 SampleData = Annotated[
     Path | None, typer.Option("--sample-data", help="Records to run first: a JSON object, a list of them, or NDJSON.")
 ]
-Samples = Annotated[int | None, typer.Option("--samples", min=1, help="How many of them to run; else one.")]
+Samples = Annotated[int | None, typer.Option("--samples", min=1, max=100, help="How many of them to run; else one.")]
 First = Annotated[str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="First UTC day of past runs.")]
 Last = Annotated[str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Last UTC day, counted too.")]
 By = Annotated[str, typer.Option("--by", help="mean, p50 or p90: the figure that the balance has to cover.")]

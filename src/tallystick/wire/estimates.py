@@ -7,6 +7,8 @@ import msgspec
 from tallystick.wire.amounts import Credits
 from tallystick.wire.identity import Wire
 
+RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
 
 class EstimateQuery(Wire):
     """Which runs to learn from: those of a workflow or an agent, `from` and `to` being UTC days, both counted; without
@@ -16,7 +18,7 @@ class EstimateQuery(Wire):
     agent_uuid: str | None = None
     from_: str | None = None
     to: str | None = None
-    runs: Annotated[list[str], msgspec.Meta(max_length=1_000)] = msgspec.field(default_factory=list)
+    runs: Annotated[list[RunName], msgspec.Meta(max_length=100)] = msgspec.field(default_factory=list)
     records: int | None = None
 
 
@@ -80,8 +82,8 @@ class Simulate(Wire, forbid_unknown_fields=True):
     """The runs: one, those of a batch, or those of a workflow (`from` and `to` being UTC days, both counted)."""
 
     levers: Levers
-    run: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
-    batch: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    run: RunName | None = None
+    batch: RunName | None = None
     workflow_uuid: str | None = None
     from_: str | None = None
     to: str | None = None
