@@ -4,6 +4,7 @@ A generator here yields what to do, like `delivery.deliver`, and is sent what ca
 `collect` may be called from any thread meanwhile.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("tallystick.client")
 
+_CLOCKS_APART: Final = dt.timedelta(seconds=5)
 _GONE: Final = (404, 409)
 """How the server says that a hold is no longer open."""
 
@@ -167,7 +169,7 @@ class RunState:
         hold = OpenHold(placed.id, key, (placed.expires_at - placed.created_at).total_seconds())
         # Counted from before the question: early rather than late, however long the answer took.
         hold.lives_from(begun)
-        if placed.created_at < terms.begun_at:
+        if placed.created_at < terms.begun_at - _CLOCKS_APART:
             # The key's earlier use placed it (or a clock is wrong): nobody here knows how long it has lived.
             hold.next_at = begun
         hold.told(placed)
