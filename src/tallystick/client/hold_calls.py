@@ -15,7 +15,7 @@ from tallystick.kernel.credits import parse_credits
 from tallystick.wire.amounts import Credits, answer_decoder, encode
 from tallystick.wire.estimates import EstimateAnswer
 from tallystick.wire.events import IngestAnswer
-from tallystick.wire.holds import ExtendHold, HoldAnswer, PlaceHold
+from tallystick.wire.holds import ExtendHold, HoldAnswer, HoldsAnswer, PlaceHold
 from tallystick.wire.identity import ResourceAnswer
 
 T = TypeVar("T")
@@ -73,6 +73,15 @@ def place_hold(
 def hold(id: UUID | str) -> Call[HoldAnswer]:  # noqa: A002 - the hold's own name for it
     """One hold as it is now."""
     return Call("GET", _path(id), _decoder(HoldAnswer))
+
+
+def holds(
+    *, status: str | None = None, run: str | None = None, limit: int | None = None, offset: int | None = None
+) -> Call[HoldsAnswer]:
+    """A page of the workspace's holds, newest first: of a status (`held`, `settled`, …), of a run, or all."""
+    given = {"status": status, "run": run, "limit": limit, "offset": offset}
+    query = {name: str(value) for name, value in given.items() if value is not None}
+    return Call("GET", "/v1/holds", _decoder(HoldsAnswer), query=query)
 
 
 def settle_hold(
