@@ -1,7 +1,7 @@
 """What a gate goes by when it only asks: the money, the standing and the budgets of a workspace at one instant."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Final
 from uuid import UUID
@@ -11,12 +11,12 @@ from tallystick.domain.gates import Decision, Funds, Standing, decide_action, ov
 from tallystick.domain.grants import CREDITS
 from tallystick.domain.holds import Scope
 from tallystick.domain.resources import resource_id
-from tallystick.domain.texts import as_uuid, check_key
+from tallystick.domain.texts import check_key
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.settings import Settings
 from tallystick.store import budgets
-from tallystick.store.database import Connection, Database, Row
+from tallystick.store.database import Database, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -36,12 +36,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A workspace before something starts. `funds` by unit; `budgets` are those over what was asked about."""
+    """A workspace before something starts. `funds` by unit; `budgets` are those over what was asked about.
+
+    `is_due` says that something ended by the clock and is not booked yet: settle it (flows/due.py) and look again.
+    """
 
     funds: Mapping[str, Funds]
     standing: Standing
     budgets: Sequence[tuple[WindowKey, Usage]] = ()
     run_started: bool = False
+    is_due: bool = False
 
     def decide(self, action: str, amount: int = 0) -> Decision:
         """Whether this may start; `amount` in nano-units of credits, for a tool of tool runs."""
@@ -55,32 +59,35 @@ NOTHING: Final = Asked()
 async def situation(
     database: Database, workspace_id: UUID, *, settings: Settings, now: dt.datetime, asked: Asked = NOTHING
 ) -> Situation:
-    """As of the last booking: the caller settles what is due first (flows/due.py).
+    """As of the last booking. A resource that is not there yet is the one that its first event would create.
 
-    A resource that is not there yet is the one that its first event would create. Raises `workspaceNotFound` and
-    `invalidKey`.
+    Raises `workspaceNotFound` and `invalidKey`.
     """
+    for item in fields(Asked):
+        if (name := getattr(asked, item.name)) is not None:
+            check_key(name, field=item.name)
+    workflows = _workflows(workspace_id, asked.workflow)
+    given = {"workspace_id": workspace_id}
     async with database.read(workspace_id) as conn:
-        rows = await (await conn.execute(SQL["standing"], {"workspace_id": workspace_id})).fetchall()
-        if not rows:
-            raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
-        over = await _budgets_over(conn, workspace_id, asked, now)
-        started = asked.run is not None and await _run_started(conn, workspace_id, asked.run)
-    terms = rows[0]
+        rows, started, there, live = await together(
+            conn,
+            (SQL["standing"], given),
+            (SQL["run_started"], given | {"run": asked.run}),
+            (SQL["resources"], given | {"ids": workflows}),
+            (budgets.SQL["live"], {"workspace_ids": [workspace_id]}),
+        )
+        scope = _scope(workspace_id, asked, workflows, {row["id"] for row in there})
+        own = budgets.by_workspace(live).get(workspace_id, ())
+        over = {(workspace_id, key): budget for budget, key in windows(own, scope, now)}
+        used = await budgets.usages(conn, over)
+    if not rows:
+        raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
     return Situation(
         funds={row["unit"]: _funds(row) for row in rows},
-        standing=standing_of(
-            terms["status"],
-            run_quota=terms["run_quota"],
-            runs_started=terms["runs_started"] or 0,
-            deploy_threshold=parse_credits(settings.deploy_threshold),
-            negative_limit=parse_credits(settings.negative_limit, signed=True),
-            fine_tune_minimum=parse_credits(settings.fine_tune_minimum),
-            subscription_id=terms["subscription_id"],
-            plan=terms["plan"],
-        ),
-        budgets=over,
-        run_started=started,
+        standing=_standing(rows[0], settings),
+        budgets=[(key[1], Usage(budget, *used.get(key, (0, 0)))) for key, budget in over.items()],
+        run_started=bool(started),
+        is_due=any(row["due_at"] is not None and row["due_at"] <= now for row in rows),
     )
 
 
@@ -88,41 +95,30 @@ def _funds(row: Row) -> Funds:
     return Funds(row["posted"], row["held"], overage_of(row["at_zero"]) if row["unit"] == CREDITS else 0)
 
 
-async def _budgets_over(
-    conn: Connection, workspace_id: UUID, asked: Asked, now: dt.datetime
-) -> list[tuple[WindowKey, Usage]]:
-    scope = await _scope(conn, workspace_id, asked)
-    live = (await budgets.live(conn, [workspace_id])).get(workspace_id, ())
-    over = {(workspace_id, key): budget for budget, key in windows(live, scope, now)}
-    used = await budgets.usages(conn, over)
-    return [(key[1], Usage(budget, *used.get(key, (0, 0)))) for key, budget in over.items()]
+def _standing(row: Row, settings: Settings) -> Standing:
+    return standing_of(
+        row["status"],
+        run_quota=row["run_quota"],
+        runs_started=row["runs_started"] or 0,
+        deploy_threshold=parse_credits(settings.deploy_threshold),
+        negative_limit=parse_credits(settings.negative_limit, signed=True),
+        fine_tune_minimum=parse_credits(settings.fine_tune_minimum),
+        subscription_id=row["subscription_id"],
+        plan=row["plan"],
+    )
 
 
-async def _scope(conn: Connection, workspace_id: UUID, asked: Asked) -> Scope:
-    for item in fields(Asked):
-        value = getattr(asked, item.name)
-        if value is not None:
-            check_key(value, field=item.name)
+def _workflows(workspace_id: UUID, name: str | None) -> list[UUID]:
+    """What a workflow's name may mean, most likely first: a play, or a tool."""
+    return [] if name is None else [resource_id(workspace_id, kind, name) for kind in ("play", "tool")]
+
+
+def _scope(workspace_id: UUID, asked: Asked, workflows: Sequence[UUID], there: Set[UUID]) -> Scope:
     ids = {
         kind: resource_id(workspace_id, kind, name)
         for kind, name in (("project", asked.project), ("user", asked.user), ("agent", asked.agent))
         if name is not None
     }
-    workflow = await _workflow(conn, workspace_id, asked.workflow) if asked.workflow is not None else None
+    # Where neither is there, the play that its first event would create.
+    workflow = next((one for one in workflows if one in there), workflows[0] if workflows else None)
     return Scope(asked.run, ids.get("project"), ids.get("user"), workflow, ids.get("agent"), asked.api_key)
-
-
-async def _workflow(conn: Connection, workspace_id: UUID, name: str) -> UUID:
-    """A play or a tool; where neither is there, the play that its first event would create."""
-    given = as_uuid(name)
-    if given is not None:
-        return given
-    play, tool = (resource_id(workspace_id, kind, name) for kind in ("play", "tool"))
-    asked = {"workspace_id": workspace_id, "ids": [play, tool]}
-    there = {row["id"] for row in await (await conn.execute(SQL["resources"], asked)).fetchall()}
-    return tool if tool in there and play not in there else play
-
-
-async def _run_started(conn: Connection, workspace_id: UUID, run: str) -> bool:
-    given = {"workspace_id": workspace_id, "run": run}
-    return await (await conn.execute(SQL["run_started"], given)).fetchone() is not None

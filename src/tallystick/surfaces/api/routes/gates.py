@@ -8,7 +8,7 @@ from tallystick.domain.rights import BILLING_READ, HOLDS_WRITE
 from tallystick.flows import due
 from tallystick.kernel.credits import NANO, parse_credits
 from tallystick.queries import standing
-from tallystick.queries.standing import Asked
+from tallystick.queries.standing import Asked, Situation
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires
 from tallystick.wire import holds as wire
@@ -30,10 +30,10 @@ async def get_gate(call: Call, query: wire.GateQuery) -> wire.GateAnswer:
     default = NANO if query.action == "tool" else 0
     amount = default if query.amount is None else parse_credits(query.amount)
     asked = Asked(query.run, query.agent, query.workflow, query.project, query.user, query.api_key)
-    await due.bring_up(call.runtime.database, call.workspace_id, now=call.now, ids=call.ids)
-    found = await standing.situation(
-        call.runtime.database, call.workspace_id, settings=call.runtime.settings, now=call.now, asked=asked
-    )
+    found = await _situation(call, asked)
+    if found.is_due:
+        await due.bring_up(call.runtime.database, call.workspace_id, now=call.now, ids=call.ids)
+        found = await _situation(call, asked)
     found.decide(query.action, amount).check()
     return wire.GateAnswer(
         allowed=True,
@@ -41,4 +41,11 @@ async def get_gate(call: Call, query: wire.GateQuery) -> wire.GateAnswer:
         message="",
         details={},
         remaining={_NAMES[unit]: Credits(funds.posted - funds.held) for unit, funds in sorted(found.funds.items())},
+    )
+
+
+async def _situation(call: Call, asked: Asked) -> Situation:
+    runtime = call.runtime
+    return await standing.situation(
+        runtime.database, call.workspace_id, settings=runtime.settings, now=call.now, asked=asked
     )
