@@ -1,6 +1,5 @@
 """`tally runner`, and the runner beside `tally serve` and `tally demo`. It asks the server over HTTP either way."""
 
-import asyncio
 import contextlib
 import dataclasses
 import signal
@@ -10,6 +9,7 @@ from tallystick.cli.commands import BaseUrl, Token
 from tallystick.cli.root import new_app
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator
 
     from tallystick.runner.service import Options, Runner
@@ -70,6 +70,8 @@ def options(settings: "Settings", base_url: str, token: str) -> "Options":
 
 
 async def _until_told(chosen: "Options") -> None:
+    import asyncio
+
     from tallystick.runner.service import opened
 
     async with opened(chosen) as made:
@@ -92,6 +94,8 @@ class Beside:
         """Begin. Its token lives in this process alone."""
         if not self._settings.runner:
             return
+        import asyncio
+
         from tallystick.domain.rights import PERMISSIONS, Principal
         from tallystick.domain.tokens import token_text
 
@@ -113,6 +117,8 @@ class Beside:
         if self._runner is not None:
             self._runner.stop()
         if self._task is not None:
+            import asyncio
+
             await asyncio.wait([self._task])
 
     @contextlib.asynccontextmanager

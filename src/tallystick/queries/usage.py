@@ -39,8 +39,8 @@ async def metrics(
         "integration": filters.integration,
     }
     async with database.read(workspace_id) as conn, conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-        # As the planner guesses, arrays might not fit in less, and it would sort; they take a twentieth of it.
-        await conn.execute("SET LOCAL work_mem = '256MB'")
+        # The planner takes arrays for larger than they are, and would sort: half as long again as to hash.
+        await conn.execute("SET LOCAL enable_sort = off")
         # Not prepared: a plan for these very values drops the filters and groups that are not asked for.
         await cursor.execute(SQL["metrics"], given, prepare=False)
         rows = await cursor.fetchall()
