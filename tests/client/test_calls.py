@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tallystick.client import ApiError, AsyncClient, Client, ServerUnreachableError
+from tallystick.client.errors import RefusedError
 from tallystick.client.methods import async_method, method
 from tallystick.kernel.errors import TallystickError
 from tests.serving import House, Shop
@@ -73,6 +74,20 @@ def test_a_refusal_keeps_status_reason_and_details(shop: Shop) -> None:
     with Client(shop.base_url, "tally_wrong") as client, pytest.raises(ApiError) as refused:
         client.balances()
     assert (refused.value.status, refused.value.error_message, refused.value.reason) == (401, "unauthorized", "")
+
+
+def test_a_gate_is_asked_and_refuses_with_what_to_do(shop: Shop) -> None:
+    with Client(shop.base_url, shop.token) as client:
+        assert client.gate("run", amount="74.999999999", agent="writer").remaining["credits"].nano == 75 * 10**9
+        made = client.create_budget("Cap", scope="apiKey", subject="k", per="month", amount=Decimal("0.5")).budget
+        assert [one.uuid for one in client.list_budgets(limit=5).budgets] == [made.uuid]
+        assert client.change_budget(made.uuid, amount=0).budget.amount.nano == 0
+        with pytest.raises(RefusedError) as refused:
+            client.gate("run", api_key="k")
+        assert (refused.value.reason, refused.value.details["blocking"]["name"]) == ("budgetExceeded", "Cap")
+        assert client.get_budget(made.uuid).budget.spent is not None
+        assert client.delete_budget(made.uuid).budget.spent is None
+        assert client.gate("run", api_key="k").allowed
 
 
 def test_an_amount_with_too_many_decimals_never_leaves(shop: Shop) -> None:

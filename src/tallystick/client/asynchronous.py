@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import calls, delivery, orchestration
+from tallystick.client import budgets, calls, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -175,6 +175,12 @@ class AsyncClient:
     price_versions = async_method(calls.price_versions)
     add_price = async_method(calls.add_price)
     plans = async_method(calls.plans)
+    gate = async_method(budgets.gate)
+    create_budget = async_method(budgets.create_budget)
+    list_budgets = async_method(budgets.budgets)
+    get_budget = async_method(budgets.budget)
+    change_budget = async_method(budgets.change_budget)
+    delete_budget = async_method(budgets.delete_budget)
     put_workflow = async_method(orchestration.put_workflow)
     get_workflow = async_method(orchestration.workflow)
     create_run = async_method(orchestration.create_run)

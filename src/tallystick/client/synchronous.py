@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import calls, delivery, orchestration
+from tallystick.client import budgets, calls, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -182,6 +182,12 @@ class Client:
     price_versions = method(calls.price_versions)
     add_price = method(calls.add_price)
     plans = method(calls.plans)
+    gate = method(budgets.gate)
+    create_budget = method(budgets.create_budget)
+    list_budgets = method(budgets.budgets)
+    get_budget = method(budgets.budget)
+    change_budget = method(budgets.change_budget)
+    delete_budget = method(budgets.delete_budget)
     put_workflow = method(orchestration.put_workflow)
     get_workflow = method(orchestration.workflow)
     create_run = method(orchestration.create_run)
