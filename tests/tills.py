@@ -161,10 +161,10 @@ class Till:
         return row["posted"] / NANO, row["held"] / NANO
 
     async def grants(self, unit: str = "credits") -> list[tuple[float, float, float]]:
-        """Remaining, kept and expired of each grant in order of creation, in whole units."""
+        """Remaining, kept and expired of each grant, those that end first before others, in whole units."""
         rows = await self.rows(
             "SELECT remaining, kept, expired FROM credit_grant WHERE workspace_id = %s AND unit = %s"
-            " ORDER BY created_at, id",
+            " ORDER BY expires_at NULLS LAST, created_at, id",
             unit,
         )
         return [(row["remaining"] / NANO, row["kept"] / NANO, row["expired"] / NANO) for row in rows]
