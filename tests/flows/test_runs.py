@@ -257,6 +257,13 @@ async def test_two_claimers_never_get_one_run(plant: Plant) -> None:
     assert (len(taken), len(set(taken))) == (24, 24)
 
 
+async def test_claimers_who_come_together_all_get_something_while_there_is_something(plant: Plant) -> None:
+    for _ in range(5):
+        await plant.batch(4)
+        turns = await asyncio.gather(*(plant.claim(runner=f"r{n}") for n in range(4)))
+        assert [len(turn) for turn in turns] == [1, 1, 1, 1]
+
+
 async def test_runs_are_given_out_in_the_order_they_were_made(plant: Plant) -> None:
     first = await plant.create()
     batch = await plant.later(1).batch(3)
@@ -280,6 +287,19 @@ async def test_a_limit_of_concurrent_runs_holds_for_any_number_of_claimers(plant
     ours = next(lease for lease in given if lease.run_id != other)
     await plant.finish(ours)
     assert len(await plant.claim(limit=5)) == 1
+
+
+async def test_a_limit_holds_though_claimers_looked_before_others_claimed(plant: Plant) -> None:
+    limited = await plant.put("limited", concurrency_limit=2)
+    waiting = [await plant.create(limited) for _ in range(6)]
+
+    async def claim(*run_ids: UUID) -> int:
+        work = claims.Claiming(plant.workspace_id, list(run_ids), Claimant("r", 9, 60), NOW, IDS)
+        return len(await plant.database.run(work))
+
+    at_once = await asyncio.gather(*(claim(*waiting[start : start + 2]) for start in (0, 2, 4)))
+    assert sum(at_once) == 2
+    assert await claim(*waiting) == 0
 
 
 async def test_what_is_not_enabled_waits(plant: Plant) -> None:
@@ -530,8 +550,9 @@ async def test_an_operators_runner_claims_in_every_workspace(plant: Plant, datab
 
 
 async def test_a_run_of_another_workspace_is_not_there(plant: Plant, database: Database) -> None:
-    run_id, batch_id = await plant.create(), await plant.batch(1)
+    run_id = await plant.create()
     [lease] = await plant.claim()
+    batch_id = await plant.batch(1)
     other = Plant(database, await bare_workspace(database, NOW), UUID(int=0))
     for work in (
         other.cancel(run_id),

@@ -87,7 +87,7 @@ async def claim(
                 break
             here = [run_id for workspace, run_id in found if workspace == one]
             rest = replace(claimant, limit=claimant.limit - len(given))
-            work = _Claiming(one, here, rest, now, ids)
+            work = Claiming(one, here, rest, now, ids)
             given += await database.run(work)
             raced = raced or work.raced
         # What another runner took while we looked is no reason to go away empty-handed.
@@ -96,8 +96,11 @@ async def claim(
     return given
 
 
-class _Claiming:
-    """One claim in one workspace: a transaction, run again whole when it lost a race."""
+class Claiming:
+    """One claim of runs that were found free, in one workspace: a transaction, run again whole when it lost a race.
+
+    What was found may be out of date by now, so everything is asked again under lock. `raced`: some of it was gone.
+    """
 
     def __init__(self, workspace_id: UUID, run_ids: list[UUID], claimant: Claimant, now: dt.datetime, ids: Ids) -> None:
         self._workspace_id = workspace_id
