@@ -12,7 +12,7 @@ from tallystick.domain.rights import PERMISSIONS, Membership, Principal, effecti
 from tallystick.domain.tokens import LONGEST, PREFIX, Token, digest
 from tallystick.domain.workspaces import Person, Workspace
 from tallystick.kernel.errors import TallystickError
-from tallystick.store.database import Connection, Database, Row, together
+from tallystick.store.database import Connection, Database, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -88,7 +88,7 @@ class Authenticator:
             while self._waiting:
                 batch, self._waiting = self._waiting, {}
                 try:
-                    async with self._database.data() as conn:
+                    async with self._database.look() as conn:
                         found = await _tokens_by_hash(conn, list(batch))
                 except Exception as error:  # noqa: BLE001 - it is handed to everybody who waits
                     _answer(batch, error)
@@ -112,13 +112,14 @@ def _answer(
 
 
 async def _tokens_by_hash(conn: Connection, hashes: list[bytes]) -> dict[bytes, Found]:
-    given = {"hashes": hashes}
-    rows, owners = await together(conn, (SQL["tokens_by_hash"], given), (SQL["memberships"], given))
-    tokens = {bytes(row["hash"]): _token_of(row) for row in rows}
-    members: dict[tuple[UUID | None, UUID | None], Membership] = {}
-    for row in owners:
-        members[row["workspace_id"], row["person_id"]] = _membership_of(row)
-    return {hashed: (token, members.get((token.workspace_id, token.person_id))) for hashed, token in tokens.items()}
+    rows = await (await conn.execute(SQL["tokens_by_hash"], {"hashes": hashes})).fetchall()
+    return {bytes(row["hash"]): (_token_of(row), _own_membership(row)) for row in rows}
+
+
+def _own_membership(row: Row) -> Membership | None:
+    if row["member_role"] is None:
+        return None
+    return Membership(row["person_id"], row["member_role"], frozenset(row["member_permissions"]))
 
 
 async def workspace_exists(database: Database, workspace_id: UUID) -> bool:

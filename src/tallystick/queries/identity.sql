@@ -1,13 +1,9 @@
 -- name: tokens_by_hash
-SELECT hash, id, name, last4, workspace_id, person_id, permissions, is_operator, created_at, expires_at, revoked_at
-FROM api_token
-WHERE hash = ANY(%(hashes)s::bytea[]) AND revoked_at IS NULL;
-
--- name: memberships
--- Those of the people who own the tokens, in the tokens' workspaces.
-SELECT m.workspace_id, m.person_id, m.role, m.permissions
-FROM member AS m
-JOIN api_token AS t ON t.workspace_id = m.workspace_id AND t.person_id = m.person_id
+-- Each token, with its person's membership of its workspace.
+SELECT t.hash, t.id, t.name, t.last4, t.workspace_id, t.person_id, t.permissions, t.is_operator, t.created_at,
+    t.expires_at, t.revoked_at, m.role AS member_role, m.permissions AS member_permissions
+FROM api_token AS t
+LEFT JOIN member AS m ON m.workspace_id = t.workspace_id AND m.person_id = t.person_id
 WHERE t.hash = ANY(%(hashes)s::bytea[]) AND t.revoked_at IS NULL;
 
 -- name: is_workspace

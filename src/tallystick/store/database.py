@@ -61,6 +61,17 @@ class Database:
             yield conn
 
     @asynccontextmanager
+    async def look(self) -> AsyncIterator[Connection]:
+        """For one statement that reads, and is its own transaction: a round trip in place of three."""
+        async with _lent(self._data) as conn:
+            await conn.set_autocommit(True)
+            try:
+                yield conn
+            finally:
+                if not conn.closed:
+                    await conn.set_autocommit(False)
+
+    @asynccontextmanager
     async def read(self, workspace_id: UUID | None = None, *, snapshot: str | None = None) -> AsyncIterator[Connection]:
         """One snapshot, read only: the figures that a query combines belong to one instant.
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from tallystick.domain.budgets import Budget
 from tallystick.domain.holds import Hold
 from tallystick.store import budgets
-from tallystick.store.database import Connection, Row, together
+from tallystick.store.database import Connection, Query, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -77,20 +77,22 @@ async def facts(
     runs: Collection[tuple[UUID, str]],
 ) -> Facts:
     """All of it in one round trip; `ids`, `keys` and `runs` are each with their workspace."""
-    by_id, by_key, standings, started, budget_rows = await together(
-        conn,
-        (SQL["by_id"], {"workspace_ids": [one[0] for one in ids], "ids": [one[1] for one in ids]}),
-        (SQL["by_key"], {"workspace_ids": [one[0] for one in keys], "keys": [one[1] for one in keys]}),
-        (SQL["standings"], {"workspace_ids": sorted(workspace_ids)}),
-        (SQL["started"], {"workspace_ids": [one[0] for one in runs], "runs": [one[1] for one in runs]}),
-        (budgets.SQL["live"], {"workspace_ids": sorted(workspace_ids)}),
-    )
+    of_all = {"workspace_ids": sorted(workspace_ids)}
+    asked: dict[str, tuple[Query, Mapping[str, Any]]] = {"budgets": (budgets.SQL["live"], of_all)}
+    if ids:
+        asked["by_id"] = SQL["by_id"], {"workspace_ids": [one[0] for one in ids], "ids": [one[1] for one in ids]}
+    if keys:
+        asked["by_key"] = SQL["by_key"], {"workspace_ids": [one[0] for one in keys], "keys": [one[1] for one in keys]}
+        asked["terms"] = SQL["standings"], of_all
+    if runs:
+        asked["started"] = SQL["started"], {"workspace_ids": [one[0] for one in runs], "runs": [one[1] for one in runs]}
+    found = dict(zip(asked, await together(conn, *asked.values()), strict=True))
     return Facts(
-        {(row["workspace_id"], row["id"]): hold_of(row) for row in by_id},
-        {(row["workspace_id"], row["key"]): hold_of(row) for row in by_key},
-        _terms_of(standings),
-        {(row["workspace_id"], row["run"]) for row in started},
-        budgets.by_workspace(budget_rows),
+        {(row["workspace_id"], row["id"]): hold_of(row) for row in found.get("by_id", ())},
+        {(row["workspace_id"], row["key"]): hold_of(row) for row in found.get("by_key", ())},
+        _terms_of(found.get("terms", ())),
+        {(row["workspace_id"], row["run"]) for row in found.get("started", ())},
+        budgets.by_workspace(found["budgets"]),
     )
 
 
