@@ -5,22 +5,16 @@ are killed by -9. Afterwards everything acknowledged is there exactly once, to t
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
 import os
 import random
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tallystick.domain.differences import Difference
 from tallystick.domain.grants import GrantTerms
@@ -29,10 +23,11 @@ from tallystick.flows import prices, tokens, workspaces
 from tallystick.flows.workspaces import NewWorkspace
 from tallystick.kernel.clock import SystemClock
 from tallystick.kernel.credits import NANO
-from tallystick.store import leftovers, sockets
+from tallystick.store import sockets
 from tallystick.store.database import Database
 from tests import make
 from tests.make import IDS
+from tests.mortal import Server
 
 KILLS = min(int(os.environ.get("TALLY_TEST_KILLS", "6")), 500)
 CLIENTS = 3
@@ -40,63 +35,6 @@ WAVE_EVENTS = 150
 WAVE_SECONDS = 90
 TOKEN = "tally_test_operator_of_this_test_alone"
 CLIENT = Path(__file__).with_name("replaying_client.py")
-
-
-class Server:
-    """`tally serve` on a home of its own, with the embedded PostgreSQL."""
-
-    def __init__(self, home: Path, log: Path) -> None:
-        self.home, self.log = home, log
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TALLY_")}
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tallystick", "serve", "--home", str(self.home), "--port", str(self.port)],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=kept | {"TALLY_LANES": "2", "TALLY_LOG_FORMAT": "json"},
-            )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if self.url in line:
-                return
-        raise AssertionError(self.log.read_text()[-3_000:])
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-
-    def stop(self) -> None:
-        """End it as an operator would; whatever happens it is gone afterwards."""
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.communicate(timeout=30)
-            finally:
-                self.kill()
-
-    def kill_postgres(self) -> None:
-        found = leftovers.postmaster(self.home / "postgres" / "data")
-        if found is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(found[0], signal.SIGKILL)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home", tmp_path / "log")
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
 
 
 def half_even(amount: Fraction) -> int:
