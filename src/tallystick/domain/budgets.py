@@ -89,6 +89,11 @@ def window_start(per: str, at: dt.datetime) -> dt.datetime:
     return day if per == "day" else day.replace(day=1)
 
 
+def first_window(per: str, at: dt.datetime) -> str:
+    """The name of the window of days or months that `at` lies in; later ones sort after it. Empty for runs."""
+    return _window(per, None, at) or ""
+
+
 def check_budget(scope: str, per: str, unit: str, amount: int, subject: str | None) -> None:
     """Raises `invalidScope`, `invalidPeriod`, `invalidUnit` or `invalidAmount`, naming what there is."""
     if scope not in SCOPES:

@@ -28,6 +28,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "grantMissing": "a grant with ledger entries but no row, or a row but no entries",
         "grantDiffers": "a cached figure of a grant that the ledger does not give",
         "rollupDiffers": "a daily or hourly total that its events do not give",
+        "budgetDiffers": "how far a budget is used, where charges and open holds do not give it",
         "bucketDiffers": "a total under another key than its dimensions give",
     }
 )
@@ -72,6 +73,8 @@ _NANO: Final = frozenset(
         "allocation",
         "balance_after",
         "total",
+        "spent",
+        "held",
     }
 )
 

@@ -1,9 +1,9 @@
 """`tally verify`: re-derives everything that is stored twice, and tells each difference (row E2).
 
-Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions and the
-counters of tiered prices beside them. It only reads. Each workspace is looked at in one snapshot, which it shares with
-others when they are small; no check compares two workspaces. Ingest goes on meanwhile; memory does not grow with what
-is checked.
+Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions, the
+counters of tiered prices and the use of budgets beside them. It only reads. Each workspace is looked at in one
+snapshot, which it shares with others when they are small; no check compares two workspaces. Ingest goes on meanwhile;
+memory does not grow with what is checked.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uuid import UUID
 from tallystick.domain.differences import Difference
 from tallystick.domain.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify import charges, ledger, prices, totals
+from tallystick.queries.verify import budgets, charges, ledger, prices, totals
 from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
@@ -80,6 +80,7 @@ async def _verify_group(database: Database, group: Group, rerating: Rerating, ho
 
             async def sums() -> None:
                 await totals.check(second, group, hours_since)
+                await budgets.check(second, group)
                 for check in group.values():
                     await ledger.check(second, check)
 
