@@ -144,15 +144,9 @@ class Settings:
     fine_tune_minimum: Decimal = _setting(
         Decimal(25), "Credits of which more must be available for a fine-tuning job.", low=0, high=100_000_000
     )
-    receipt_charges_max: int = _setting(
-        20_000, "Charges of one run that a receipt shows, at most; then `tooManyCharges`.", low=1, high=1_000_000
-    )
-    estimate_days: int = _setting(
-        30, "Days back from which estimates take runs when their request names no range.", low=1, high=366
-    )
-    estimate_runs_max: int = _setting(
-        1_000, "Runs that an estimate or a simulation looks at, at most; the newest count.", low=1, high=100_000
-    )
+    receipt_charges_max: int = _setting(10_000, "Charges that one receipt shows, at most.", low=1, high=1_000_000)
+    estimate_days: int = _setting(30, "Days back from which estimates take past runs.", low=1, high=366)
+    estimate_runs_max: int = _setting(1_000, "Past runs that one estimate or simulation takes.", low=1, high=100_000)
     runner: bool = _setting(True, "Whether `tally serve` and `tally demo` execute workflows themselves.")
     runner_concurrency: int = _setting(8, "Runs that one runner executes at once, at most.", low=1, high=1_000)
     runner_poll_milliseconds: int = _setting(500, "Pause of an idle runner between two looks.", low=10, high=60_000)
@@ -169,7 +163,7 @@ class Settings:
     )
     model_api_key: str | None = _setting(None, "Its key; it is sent to that endpoint alone.", secret=True)
     simulation_charges_max: int = _setting(
-        200_000, "Charges that one simulation prices again, at most; then `tooManyCharges`.", low=1, high=10_000_000
+        50_000, "Charges that one simulation takes, at most.", low=1, high=10_000_000
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")

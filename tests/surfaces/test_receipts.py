@@ -1,5 +1,6 @@
 """Receipts are worked out again from themselves alone, in fractions, and come to what was booked."""
 
+import asyncio
 import json
 from fractions import Fraction
 from random import Random
@@ -243,6 +244,14 @@ async def test_any_receipt_can_be_worked_out_again_from_itself_alone(
     )
     totals = receipt["totals"]
     assert (totals["charges"], totals["credits"] * 10**9, totals["toolRuns"] * 10**9) == tuple(booked.values())
+    refund = (await house.operator.post(f"/v1/runs/{run}/refund", {"reason": "r"})).json()["refund"]
+    after = check((await house.owner.get(f"/v1/runs/{run}/receipt")).text)
+    taken_back = [one for one in charges_in(receipt["span"]) if one["kind"] == "reversal"]
+    assert refund["charges"] == totals["charges"] - 2 * len(taken_back)
+    assert after["totals"]["charges"] == totals["charges"] + refund["charges"]
+    assert after["totals"]["toolRuns"] == 0
+    if chance % 8 == 0:  # it looks at the whole workspace, which grows with each example
+        assert await differences(runtime, house) == []
 
 
 async def receipt_of(caller: Caller, run: str) -> dict[str, Any]:
@@ -404,7 +413,8 @@ async def test_text_that_names_no_run_and_refunds_without_a_reason_are_refused(h
         assert (await house.operator.post("/v1/runs/ours/refund", body)).status_code == 400
 
 
-async def test_a_run_that_cost_nothing_yet_has_an_empty_receipt(house: House) -> None:
+async def test_a_run_that_cost_nothing_yet_has_an_empty_receipt(operator: Caller) -> None:
+    house = await new_house(operator)
     run = str(IDS.new(NOW))
     hold = {"amounts": {"credits": 1}, "run": run}
     assert (await house.owner.post("/v1/holds", hold, headers={"idempotency-key": run})).status_code == 201
@@ -427,3 +437,21 @@ async def test_charges_beyond_the_balance_are_counted(operator: Caller) -> None:
         2,
         [False, True, True],
     )
+
+
+async def test_refunds_at_the_same_time_take_back_each_charge_once(operator: Caller, runtime: Runtime) -> None:
+    house = await new_house(operator)
+    run = str(IDS.new(NOW))
+    sent = [{"type": "direct.charge", "id": f"{run}-{n}", "data": {"run": run, "quantity": 1}} for n in range(20)]
+    await report(house, *sent)
+    cancel = {"type": "event.cancelled", "data": {"source": "test", "id": f"{run}-7", "reason": "wrong"}}
+    body = {"specversion": "1.0", "id": "c", "source": "test", **cancel}
+    answers = await asyncio.gather(
+        house.owner.post("/v1/events", body),
+        *(house.operator.post(f"/v1/runs/{run}/refund", {"reason": "r"}) for _ in range(8)),
+    )
+    cancelled = answers[0].json()["accepted"]
+    assert sum(answer.json()["refund"]["charges"] for answer in answers[1:]) == 20 - cancelled
+    receipt = await receipt_of(house.owner, run)
+    assert (receipt["totals"]["credits"], receipt["totals"]["charges"]) == (0, 40)
+    assert await differences(runtime, house) == []

@@ -1,5 +1,6 @@
 """What a run came to, from its booked events and the price versions that they name (rows D5, E2)."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +24,7 @@ SQL = load(__file__)
 Resolve = Callable[[str, str | None], tuple[str, str] | None]
 """From a reported model and integration to (provider, model) among public prices."""
 
+_PIECE: Final = 500
 _decode: Final = msgspec.json.Decoder(EventData).decode
 _SAME: Final = (
     *("id", "source", "source_id", "type", "meter", "category", "slug", "status", "used_at", "workflow_id"),
@@ -39,19 +41,18 @@ async def receipt(
     Raises `runNotFound` for a run that nothing is known of, `tooManyCharges` beyond `charges_max` booked rows.
     """
     async with database.read(workspace_id) as conn:
-        given = {"workspace_id": workspace_id, "run": run, "most": charges_max + 1}
-        rows = await (await conn.execute(SQL["rows_of_run"], given)).fetchall()
-        if not rows and not await _is_known(conn, workspace_id, run):
+        booked = (await booked_of_runs(conn, workspace_id, [run], most=charges_max + 1)).get(run, [])
+        if not booked and not await _is_known(conn, workspace_id, run):
             raise TallystickError("runNotFound", "There is no such run.", run=run)
-        if len(rows) > charges_max:
+        if len(booked) > charges_max:
             raise TallystickError(
                 "tooManyCharges", f"The run has more than {charges_max} charges.", run=run, limit=charges_max
             )
-        booked = [booked_of(row) for row in rows]
         found = await versions(conn, {row.price_version_id for row in booked if row.price_version_id})
         public = await _public(conn, booked, found, resolve)
         names = await _names(conn, workspace_id, run, booked)
-    return receipt_of(run, booked, found, public), names
+    # Ten thousand charges are a second of arithmetic, which others need not wait for.
+    return await asyncio.to_thread(receipt_of, run, booked, found, public), names
 
 
 async def booked_of_runs(
@@ -60,8 +61,12 @@ async def booked_of_runs(
     """Everything booked for these runs, by run; at most `most` rows."""
     given = {"workspace_id": workspace_id, "runs": list(runs), "most": most}
     found: dict[str, list[Booked]] = {}
-    for row in await (await conn.execute(SQL["rows_of_runs"], given)).fetchall():
-        found.setdefault(row["run"], []).append(booked_of(row))
+    # Fetched in pieces, so that others get their turn between two of them.
+    async with conn.cursor("booked_rows") as cursor:
+        await cursor.execute(SQL["rows_of_runs"], given)
+        while rows := await cursor.fetchmany(_PIECE):
+            for row in rows:
+                found.setdefault(row["run"], []).append(booked_of(row))
     return found
 
 

@@ -1,5 +1,6 @@
 """What past runs would have cost with other settings, from what was booked for them (row A12)."""
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,6 +68,10 @@ async def simulation(
         runs = [Run(tuple(found)) for found in uses.values()]
         if levers.filter_node is not None:
             levers, runs = await _filtered(conn, workspace_id, levers, uses)
+    return await asyncio.to_thread(_simulated, runs, charges, levers, repricer)
+
+
+def _simulated(runs: Sequence[Run], charges: int, levers: Levers, repricer: Repricer) -> Simulated:
     alone = tuple((name, simulate(runs, lever, repricer)) for name, lever in levers.each())
     outcome = alone[0][1] if len(alone) == 1 else simulate(runs, levers, repricer)
     return Simulated(len(runs), charges, outcome, alone)

@@ -1,9 +1,11 @@
 """What a run came to, and taking it back (rows D5, E2; rule M11)."""
 
+import asyncio
 from fractions import Fraction
 from typing import cast
 from uuid import UUID
 
+from tallystick.domain.booked import Quantity
 from tallystick.domain.derivations import Counted, Derivation, decimal_text
 from tallystick.domain.prices import BEGINNING
 from tallystick.domain.receipts import ChargeLine, Item, LineItem, Receipt, Span
@@ -12,10 +14,10 @@ from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.flows import refunds
 from tallystick.kernel.credits import NANO
 from tallystick.queries import receipts
-from tallystick.surfaces.api.endpoints import Call, Routes
+from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import Guard, requires
 from tallystick.wire import receipts as wire
-from tallystick.wire.amounts import Credits
+from tallystick.wire.amounts import Credits, encode
 
 ROUTES = Routes("Receipts")
 
@@ -25,9 +27,10 @@ _OPERATOR_IN_WORKSPACE = Guard("operator", in_workspace=True)
 @ROUTES.get(
     "/v1/runs/{run}/receipt",
     requires(BILLING_READ),
-    errors=("invalidText", "tooManyCharges", "runNotFound"),
+    answers={200: wire.ReceiptAnswer},
+    errors=("invalidText", "runNotFound", "tooManyCharges"),
 )
-async def get_receipt(call: Call, run: str) -> wire.ReceiptAnswer:
+async def get_receipt(call: Call, run: str) -> Reply:
     """What a run came to: every charge in its span, the price version that made it, and sums by line item."""
     receipt, names = await receipts.receipt(
         call.runtime.database,
@@ -36,7 +39,8 @@ async def get_receipt(call: Call, run: str) -> wire.ReceiptAnswer:
         charges_max=call.runtime.settings.receipt_charges_max,
         resolve=call.runtime.models.resolve,
     )
-    return wire.ReceiptAnswer(receipt=on_wire(receipt, names))
+    # Megabytes for a long run, which others need not wait for.
+    return Reply(await asyncio.to_thread(_encoded, receipt, names))
 
 
 @ROUTES.post(
@@ -71,6 +75,10 @@ async def refund_run(call: Call, run: str, body: wire.RefundRun) -> wire.RefundA
             reason=reason,
         )
     )
+
+
+def _encoded(receipt: Receipt, names: dict[str, str]) -> bytes:
+    return encode(wire.ReceiptAnswer(receipt=on_wire(receipt, names)))
 
 
 def on_wire(receipt: Receipt, names: dict[str, str]) -> wire.Receipt:
@@ -217,8 +225,10 @@ def _known(nano: int | None) -> Credits | None:
     return None if nano is None else Credits(nano)
 
 
-def _quantity(quantity: object) -> Credits:
-    return Credits(int(Fraction(str(quantity)) * NANO))
+def _quantity(quantity: Quantity) -> Credits:
+    if isinstance(quantity, int):
+        return Credits(quantity * NANO)
+    return Credits(int(Fraction(quantity) * NANO))
 
 
 def _exact(nano: Fraction | None) -> str | None:
