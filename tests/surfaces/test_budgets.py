@@ -266,12 +266,17 @@ async def test_the_state_of_the_subscription_and_the_run_quota_refuse(house: Hou
     assert refused["details"]["blocking"]["name"] == "Free"
     assert (await gate(house, run="started"))[0] == 200
     assert (await gate(house, run="another"))[0] == 402
+    held = await house.owner.post("/v1/holds", {"amounts": {"credits": 1}, "run": "another"})
+    assert (held.status_code, held.json()["reason"]) == (402, "runQuotaReached")
+    assert held.json()["details"]["blocking"] == refused["details"]["blocking"]
     assert (await gate(house, "tool"))[0] == 200
     for state, reason in (("paused", "trialEnded"), ("past_due", "pastDue")):
         await write(f"UPDATE subscription SET status = '{state}' WHERE workspace_id = %s")
         for action in ("run", "tool", "deploy", "fineTune"):
             status, refused = await gate(house, action)
             assert (status, refused["reason"]) == (402, reason)
+        held = await house.owner.post("/v1/holds", {"amounts": {"credits": 1}, "run": "started"})
+        assert (held.status_code, held.json()["reason"]) == (402, reason)
 
 
 async def test_a_plan_that_invoices_goes_beyond_its_credits(house: House, runtime: Runtime) -> None:

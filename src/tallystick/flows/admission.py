@@ -56,6 +56,8 @@ class Gate:
             terms.status if terms is not None else None,
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + len(self._started),
+            subscription_id=terms.subscription_id if terms is not None else None,
+            plan=terms.plan if terms is not None else None,
         )
         if patient:
             over = [(key, replace(usage, held=0)) for key, usage in over]

@@ -234,6 +234,8 @@ class Holding:
             terms.status if terms is not None else None,
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + begun,
+            subscription_id=terms.subscription_id if terms is not None else None,
+            plan=terms.plan if terms is not None else None,
         )
         over = self.caps.over((place.workspace_id, place.scope, self._now))
         decision = decide_hold(place.amounts, funds, standing, over, new_run=is_new)

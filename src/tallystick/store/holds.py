@@ -38,6 +38,8 @@ class Terms:
     at_zero: str
     run_quota: int | None
     runs_started: int
+    subscription_id: UUID
+    plan: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,15 @@ async def terms(conn: Connection, workspace_ids: Collection[UUID]) -> Mapping[UU
 
 def _terms_of(rows: Iterable[Row]) -> dict[UUID, Terms]:
     return {
-        row["workspace_id"]: Terms(row["status"], row["at_zero"], row["run_quota"], row["runs_started"]) for row in rows
+        row["workspace_id"]: Terms(
+            row["status"],
+            row["at_zero"],
+            row["run_quota"],
+            row["runs_started"],
+            row["subscription_id"],
+            row["plan"],
+        )
+        for row in rows
     }
 
 
