@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, delivery, orchestration
+from tallystick.client import budgets, calls, costs, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -195,3 +195,7 @@ class AsyncClient:
     report_execution = async_method(orchestration.report_execution)
     send_heartbeat = async_method(orchestration.send_heartbeat)
     finish_run = async_method(orchestration.finish_run)
+    get_receipt = async_method(costs.receipt)
+    refund_run = async_method(costs.refund_run)
+    get_estimate = async_method(costs.estimate)
+    simulate = async_method(costs.simulate)

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, delivery, orchestration
+from tallystick.client import budgets, calls, costs, delivery, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -202,3 +202,7 @@ class Client:
     report_execution = method(orchestration.report_execution)
     send_heartbeat = method(orchestration.send_heartbeat)
     finish_run = method(orchestration.finish_run)
+    get_receipt = method(costs.receipt)
+    refund_run = method(costs.refund_run)
+    get_estimate = method(costs.estimate)
+    simulate = method(costs.simulate)
