@@ -98,6 +98,10 @@ def hold(
     return Reply(200, {}, json.dumps(body).encode())
 
 
+def holds(*numbers: int) -> Reply:
+    return Reply(200, {}, json.dumps({"holds": [json.loads(hold(number).body)["hold"] for number in numbers]}).encode())
+
+
 def refused(status: int, reason: str = "why") -> Reply:
     return Reply(status, {}, json.dumps({"errorMessage": "no", "reason": reason, "details": {}}).encode())
 
@@ -199,6 +203,36 @@ def test_an_end_that_nobody_answered_is_recorded_and_said_again_until_the_hold_h
     ends = [step.call for step in world.steps if isinstance(step, Ask) and step.call.path.endswith("settle")]
     assert len({(end.body, end.headers["idempotency-key"]) for end in ends}) == 1
     assert (world.state.due_at(), world.state.settled(CREDITS)) == (None, 1)
+
+
+def test_a_hold_that_may_have_been_placed_in_vain_is_found_by_its_key_and_released() -> None:
+    world = World(attempts=1)
+    with pytest.raises(ServerUnreachableError):
+        world.drive(world.state.open(), LOST)
+    assert (world.state.has_ended, world.state.due_at()) == (True, 1008)
+    world.now = 1008
+    assert world.drive(world.state.upkeep(), LOST) == ["holds"]
+    assert world.state.due_at() == 1023
+    world.now = 1023
+    assert world.drive(world.state.upkeep(), holds(1), hold(1), LOST) == ["holds", "holds", f"{ONE}/void"]
+    world.now = 1038
+    assert world.drive(world.state.upkeep(), holds(1), hold(1), hold(1, 0)) == ["holds", "holds", f"{ONE}/void"]
+    assert world.state.due_at() is None
+    asked = [step.call for step in world.steps if step.call.path == "/v1/holds" and step.call.method == "POST"]
+    assert len({(call.body, call.headers["idempotency-key"]) for call in asked}) == 1
+
+
+def test_a_question_that_never_left_or_was_refused_later_leaves_nothing_behind() -> None:
+    world = World(attempts=1)
+    with pytest.raises(ServerUnreachableError):
+        world.drive(world.state.open(), NoReply("connection refused", was_sent=False))
+    assert world.state.due_at() is None
+    world = World(attempts=1)
+    with pytest.raises(ServerUnreachableError):
+        world.drive(world.state.open(), LOST)
+    world.now = 1008
+    assert world.drive(world.state.upkeep(), holds()) == ["holds"]
+    assert world.state.due_at() is None
 
 
 def test_an_end_is_not_said_for_ever() -> None:

@@ -105,6 +105,23 @@ def test_without_a_lease_nothing_starts_while_the_server_is_away(
     assert money(shop) == (75, 0)
 
 
+def test_a_hold_whose_answer_never_came_is_released_all_the_same(
+    make_client: MakeClient, shop: Shop, gateway: Gateway
+) -> None:
+    client = make_client(gateway.url, shop.token)
+    gateway.script.extend([LOSE_ANSWER] * 5)
+    with pytest.raises(ServerUnreachableError), client.run(workflow="w", estimate=60):
+        pytest.fail("the run began")
+    until(lambda: statuses(shop) == ["voided"])
+    with client.run(workflow="w", estimate=60) as run:
+        gateway.script.extend([LOSE_ANSWER] * 5)
+        with pytest.raises(ServerUnreachableError):
+            run.reserve(credits=10)
+        until(lambda: statuses(shop).count("voided") == 2)
+        assert run.left == 60
+    assert money(shop) == (75, 0)
+
+
 def test_a_token_that_may_not_hold_is_an_error_not_an_outage(make_client: MakeClient, shop: Shop) -> None:
     with Client(shop.base_url, shop.token) as admin:
         reporter = admin.create_token("reporter", permissions=["events:write"]).token.token

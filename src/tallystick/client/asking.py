@@ -79,9 +79,11 @@ def ask(call: Call[T], rules: Rules, retrying: Retrying) -> Steps[T]:
     server itself: none at all, 5xx, or what a gateway in between says.
     """
     failures = 0
+    was_sent = False
     while True:
         reply = yield Ask(call)
         failures += 1
+        was_sent = was_sent or not isinstance(reply, NoReply) or reply.was_sent
         if not isinstance(reply, Reply):
             cause = reply.cause if reply is not None else "no answer"
         elif 200 <= reply.status < 300:
@@ -95,5 +97,5 @@ def ask(call: Call[T], rules: Rules, retrying: Retrying) -> Steps[T]:
                 raise error
             cause = f"it answers {error}"
         if failures >= retrying.attempts:
-            raise ServerUnreachableError(rules.base_url, cause)
+            raise ServerUnreachableError(rules.base_url, cause, was_sent=was_sent)
         yield Pause(retrying.wait(failures, rules.chance(), retry_after(reply)))

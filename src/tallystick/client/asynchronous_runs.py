@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 from tallystick.client.asking import Ask, Record, Steps, Tell
 from tallystick.client.calls import Amount
 from tallystick.client.delivery import NoReply, Pause, Reply
-from tallystick.client.errors import EventProblem
+from tallystick.client.errors import EventProblem, ServerUnreachableError
 from tallystick.client.events import EncodedEvent, EventMaker
 from tallystick.client.holding import RunState
 from tallystick.client.holds import OpenHold
@@ -69,8 +69,13 @@ class AsyncRun(Reporting):
         return AsyncReservation(self, amounts_of(credits, tool_runs))
 
     async def _open(self) -> None:
-        async with self._sending:
-            await self._keeper.do(self._state.open())
+        try:
+            async with self._sending:
+                await self._keeper.do(self._state.open())
+        except ServerUnreachableError:
+            self._keeper.watch(self)
+            self._plan()
+            raise
 
     async def set_aside(self, amounts: dict[str, int]) -> OpenHold | None:
         """Place a further hold; None when that is on trust."""
@@ -79,10 +84,11 @@ class AsyncRun(Reporting):
         return await self._keeper.whole(self._reserve(amounts))
 
     async def _reserve(self, amounts: dict[str, int]) -> OpenHold | None:
-        async with self._sending:
-            hold = await self._keeper.do(self._state.reserve(amounts))
-        self._plan()
-        return hold
+        try:
+            async with self._sending:
+                return await self._keeper.do(self._state.reserve(amounts))
+        finally:
+            self._plan()
 
     def _begun(self) -> Self:
         self._loop = asyncio.get_running_loop()

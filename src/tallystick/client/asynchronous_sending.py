@@ -12,7 +12,7 @@ import httpx2
 
 from tallystick.client import delivery
 from tallystick.client.batching import Batching, Outbox
-from tallystick.client.connecting import Connecting, cause_of
+from tallystick.client.connecting import Connecting, no_reply
 from tallystick.client.delivery import (
     BATCH_TYPE,
     Delivery,
@@ -59,7 +59,7 @@ class AsyncTransport:
                 timeout=timeout + call.patience,
             )
         except httpx2.HTTPError as error:
-            return NoReply(cause_of(error))
+            return no_reply(error)
         return Reply(response.status_code, response.headers, response.content)
 
     async def run(self, steps: Delivery) -> Outcome:
@@ -80,7 +80,7 @@ class AsyncTransport:
         try:
             response = await self._http.post(step.path, content=step.body, headers={"content-type": BATCH_TYPE})
         except httpx2.HTTPError as error:
-            return NoReply(cause_of(error))
+            return no_reply(error)
         return Reply(response.status_code, response.headers, response.content)
 
     async def close(self) -> None:

@@ -2,11 +2,15 @@
 
 import platform
 from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 
 from tallystick import __version__
+from tallystick.client.delivery import NoReply
 from tallystick.client.replies import headers_of
+
+_NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Connecting:
 def default_agent() -> str:
     """The User-Agent of a program that gives none."""
     return f"tallystick-python/{__version__} python/{platform.python_version()}"
+
+
+def no_reply(error: httpx2.HTTPError) -> NoReply:
+    """What a request that failed comes to."""
+    return NoReply(cause_of(error), was_sent=not isinstance(error, _NEVER_SENT))
 
 
 def cause_of(error: Exception) -> str:

@@ -81,9 +81,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """The request may or may not have been received: only the events' ids make it safe to send it again."""
+    """The request may or may not have been received: only the events' ids make it safe to send it again.
+
+    `was_sent` is false where not even a connection came about.
+    """
 
     cause: str
+    was_sent: bool = True
 
 
 Delivery = Generator[Post | Pause, Reply | NoReply | None, Outcome]

@@ -28,12 +28,16 @@ class ClientError(Exception):
 
 
 class ServerUnreachableError(ClientError):
-    """No answer: the server is down, the address wrong, or the time was up. A request may or may not have been done."""
+    """No answer: the server is down, the address wrong, or the time was up.
 
-    def __init__(self, base_url: str, cause: str) -> None:
+    Unless `was_sent` is false the request may or may not have been done.
+    """
+
+    def __init__(self, base_url: str, cause: str, *, was_sent: bool = True) -> None:
         super().__init__(f"The server at {base_url} can't be reached: {cause}.")
         self.base_url = base_url
         self.cause = cause
+        self.was_sent = was_sent
 
 
 class ApiError(ClientError):

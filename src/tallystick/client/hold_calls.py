@@ -84,6 +84,11 @@ def holds(
     return Call("GET", "/v1/holds", _decoder(HoldsAnswer), query=query)
 
 
+def open_holds(run: str) -> Call[HoldsAnswer]:
+    """The open holds of a run, the latest hundred."""
+    return Call("GET", "/v1/holds", _decoder(HoldsAnswer), query={"run": run, "status": "held"})
+
+
 def settle_hold(
     id: UUID | str,  # noqa: A002 - as above
     amounts: Mapping[str, Amount],

@@ -19,9 +19,9 @@ from tallystick.client.errors import ApiError, ClientError, EventProblem, Server
 from tallystick.client.estimating import estimate
 from tallystick.client.events import EncodedEvent
 from tallystick.client.hold_calls import Settled
-from tallystick.client.holds import Ending, OpenHold, RunAccount, Terms
+from tallystick.client.holds import Ending, OpenHold, RunAccount, Stray, Terms
 from tallystick.client.leases import CREDITS, TOOL_RUNS, Share
-from tallystick.client.replies import Call
+from tallystick.client.replies import REFUSED, Call
 from tallystick.kernel.credits import format_credits
 from tallystick.wire.holds import HoldAnswer
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 _LOG = logging.getLogger("tallystick.client")
 
 _CLOCKS_APART: Final = dt.timedelta(seconds=5)
+_LIFE_UNLESS_TOLD: Final = 900.0
+_BETWEEN_ATTEMPTS: Final = 15.0
 _GONE: Final = (404, 409)
 """How the server says that a hold is no longer open."""
 
@@ -45,6 +47,7 @@ class RunState:
         self._events = Collected(rules.policy.settling)
         self._holds: list[OpenHold] = []
         self._rest: list[OpenHold] = []
+        self._strays: list[Stray] = []
         self._not_before = 0.0
 
     @property
@@ -81,12 +84,13 @@ class RunState:
 
     def abandon(self) -> list[EncodedEvent]:
         """End with nobody to talk to: the events that nobody has been told of yet."""
-        self._holds, self._rest = [], []
+        self._holds, self._rest, self._strays = [], [], []
         return self._events.abandon()
 
     def due_at(self) -> float | None:
         """When `upkeep` has something to do; None: nothing in sight."""
-        instants = [hold.next_at for hold in (self._rest if self.has_ended else self._holds)]
+        waiting: list[OpenHold | Stray] = [*(self._rest if self.has_ended else self._holds), *self._strays]
+        instants = [one.next_at for one in waiting]
         settle_at = self._settle_at()
         return min(instants if settle_at is None else [*instants, settle_at], default=None)
 
@@ -112,7 +116,11 @@ class RunState:
 
     def open(self) -> Steps[None]:
         """Begin. Raises `RefusedError`, other `ApiError`s, and `ServerUnreachableError` as the policy has it."""
-        yield from self.reserve(self.terms.amounts, self.terms.percentile)
+        try:
+            yield from self.reserve(self.terms.amounts, self.terms.percentile)
+        except BaseException:
+            self._events.close()
+            raise
 
     def reserve(self, amounts: dict[str, int], percentile: str | None = None) -> Steps[OpenHold | None]:
         """Set aside more; None when that is on trust. What was used so far is told first, so that caps see it."""
@@ -163,7 +171,14 @@ class RunState:
             **scope,
         )
         begun = self._rules.time()
-        placed = (yield from ask(call, self._rules, retrying)).hold
+        try:
+            placed = (yield from ask(call, self._rules, retrying)).hold
+        except ServerUnreachableError as error:
+            if error.was_sent:
+                life = terms.expires_in or _LIFE_UNLESS_TOLD
+                now = self._rules.time()
+                self._strays.append(Stray(call, key, now + self._rules.policy.retrying.longest, now + life))
+            raise
         if placed.status != "held":
             raise ClientError(f"The hold with the key {key!r} is {placed.status}; another run needs another key.")
         hold = OpenHold(placed.id, key, (placed.expires_at - placed.created_at).total_seconds())
@@ -173,6 +188,7 @@ class RunState:
             # The key's earlier use placed it (or a clock is wrong): nobody here knows how long it has lived.
             hold.next_at = begun
         hold.told(placed)
+        self._account.placed.add(placed.id)
         return hold
 
     def part(self, hold: OpenHold | None) -> "RunState":
@@ -188,6 +204,7 @@ class RunState:
     def upkeep(self) -> Steps[None]:
         """Do what is due: settle what has waited, extend holds, end what could not be ended. One attempt each."""
         now = self._rules.time()
+        yield from self._end_strays(now)
         if self.has_ended:
             yield from self._end_rest(now)
             return
@@ -317,8 +334,10 @@ class RunState:
     def end_rest(self) -> Steps[None]:
         """Once more, and at once: for the end of the program."""
         now = self._rules.time()
-        for hold in self._rest:
-            hold.next_at = now
+        waiting: list[OpenHold | Stray] = [*self._rest, *self._strays]
+        for one in waiting:
+            one.next_at = now
+        yield from self._end_strays(now)
         yield from self._end_rest(now)
 
     def _end_rest(self, now: float) -> Steps[None]:
@@ -334,3 +353,24 @@ class RunState:
                 self._refused(hold, error)
             self._rest.remove(hold)
             self._account.add(hold)
+
+    def _end_strays(self, now: float) -> Steps[None]:
+        for stray in [stray for stray in self._strays if stray.next_at <= now]:
+            try:
+                if now < stray.gone_at:
+                    yield from self._find_and_void(stray)
+            except ServerUnreachableError:
+                stray.next_at = now + _BETWEEN_ATTEMPTS
+                continue
+            except ApiError as error:
+                if error.status not in (REFUSED, *_GONE):
+                    _LOG.warning("a hold that may have been placed is left to expire: %s", error)
+            self._strays.remove(stray)
+
+    def _find_and_void(self, stray: Stray) -> Steps[None]:
+        """Asked once more with its key, the server tells the hold; which is done only where it has one unknown here."""
+        there = yield from ask(hold_calls.open_holds(self.terms.names["run"]), self._rules, ONCE)
+        if all(hold.id in self._account.placed for hold in there.holds):
+            return
+        placed = (yield from ask(stray.call, self._rules, ONCE)).hold
+        yield from ask(hold_calls.void_hold(placed.id, idempotency_key=f"{stray.key}/end"), self._rules, ONCE)

@@ -65,11 +65,22 @@ class OpenHold:
         self.settled = {unit: amount.nano for unit, amount in hold.settled.items()}
 
 
+@dataclass(slots=True, eq=False)
+class Stray:
+    """A hold that was asked for in vain: it may be there all the same, and is released once the server can be asked."""
+
+    call: Call[HoldAnswer]
+    key: str
+    next_at: float
+    gone_at: float
+
+
 class RunAccount:
-    """What all parts of a run have in common: what their ended holds came to, and its share of the lease."""
+    """What all parts of a run have in common: its holds, what the ended ones came to, and its share of the lease."""
 
     def __init__(self) -> None:
         self.share: Share | None = None
+        self.placed: set[UUID] = set()
         self._lock = threading.Lock()
         self._settled: dict[str, int] = {}
         self._keys = itertools.count()

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 from tallystick.client.asking import Ask, Record, Steps, Tell
 from tallystick.client.calls import Amount
 from tallystick.client.delivery import NoReply, Pause, Reply
-from tallystick.client.errors import EventProblem
+from tallystick.client.errors import EventProblem, ServerUnreachableError
 from tallystick.client.events import EncodedEvent, EventMaker
 from tallystick.client.holding import RunState
 from tallystick.client.holds import OpenHold
@@ -38,8 +38,13 @@ class Run(Reporting):
     def __enter__(self) -> Self:
         self._once()
         self._keeper.check_open()
-        with self._sending:
-            self._keeper.do(self._state.open())
+        try:
+            with self._sending:
+                self._keeper.do(self._state.open())
+        except ServerUnreachableError:
+            self._keeper.watch(self)
+            self._keeper.release(self)
+            raise
         return self._begun()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -54,9 +59,11 @@ class Run(Reporting):
         amounts = amounts_of(credits, tool_runs)
         if self._state.has_ended:
             raise RuntimeError("the run has ended")
-        with self._sending:
-            hold = self._keeper.do(self._state.reserve(amounts))
-        self._planned()
+        try:
+            with self._sending:
+                hold = self._keeper.do(self._state.reserve(amounts))
+        finally:
+            self._planned()
         return Reservation(self, hold)
 
     def _begun(self) -> Self:

@@ -13,7 +13,7 @@ import httpx2
 
 from tallystick.client import delivery
 from tallystick.client.batching import Batching, Outbox
-from tallystick.client.connecting import Connecting, cause_of
+from tallystick.client.connecting import Connecting, no_reply
 from tallystick.client.delivery import (
     BATCH_TYPE,
     Delivery,
@@ -63,7 +63,7 @@ class SyncTransport:
                 timeout=timeout + call.patience,
             )
         except httpx2.HTTPError as error:
-            return NoReply(cause_of(error))
+            return no_reply(error)
         return Reply(response.status_code, response.headers, response.content)
 
     def run(self, steps: Delivery, pause: Callable[[float], object]) -> Outcome:
@@ -85,7 +85,7 @@ class SyncTransport:
         try:
             response = self._http.post(step.path, content=step.body, headers={"content-type": BATCH_TYPE})
         except httpx2.HTTPError as error:
-            return NoReply(cause_of(error))
+            return no_reply(error)
         return Reply(response.status_code, response.headers, response.content)
 
     def renew(self) -> None:
