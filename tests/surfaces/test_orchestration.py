@@ -128,7 +128,7 @@ async def test_a_run_is_asked_for_executed_and_read(house: House) -> None:
     listed = (await house.owner.post(f"{AT}/runs/list", {"workflowUuid": workflow, "status": "success"})).json()
     assert listed["runs"] == [shown["run"]]
     assert (await house.owner.post(f"{AT}/runs/list", {"status": "pending"})).json() == {"runs": []}
-    assert (await house.owner.post(f"{AT}/runs/list")).status_code == 200
+    assert (await house.owner.post(f"{AT}/runs/list", {})).json() == {"runs": [shown["run"]]}
 
 
 async def test_numbers_keep_their_digits_on_every_way(house: House) -> None:
@@ -263,6 +263,39 @@ async def test_a_batch_shows_progress_and_what_it_cost(house: House) -> None:
         ("success", None),
     ]
     assert [run["executions"] for run in runs] == [[], [], []]
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-03-14T09:41:07"])
+async def test_an_instant_that_nobody_can_store_is_refused(house: House, when: str) -> None:
+    run = await create(house.owner, await put(house.owner))
+    [task] = await claim(house.owner)
+    told = {"nodeUuid": FILTER, "lease": task["lease"], "status": "success", "finishedAt": when}
+    answer = await house.owner.put(f"{AT}/runs/{run['uuid']}/executions/{new_uuid()}", told)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "invalidTime")
+    assert (await house.owner.get(f"{AT}/runs/{run['uuid']}")).json()["run"]["executions"] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        ('{"a":%s}' % ("9" * 4000), 201),
+        ('{"a":' + "[" * 900 + "]" * 900 + "}", 201),
+        ('{"a":1e400000}', 201),
+        (r'{"":{},"\u0001":"\u007f"}', 201),
+        ('{"a":' + "[" * 20_000 + "]" * 20_000 + "}", 400),
+        (r'{"a":"\ud800"}', 400),
+        (r'{"a":"\u0000"}', 400),
+        ('{"a":NaN}', 400),
+    ],
+)
+async def test_a_record_is_kept_whole_or_refused(house: House, data: str, status: int) -> None:
+    workflow = await put(house.owner)
+    body = f'{{"workflowUuid":"{workflow}","data":{data}}}'
+    headers = {"content-type": "application/json"}
+    sent = await house.owner.send("POST", f"{AT}/runs", content=body, headers=headers)
+    assert sent.status_code == status, sent.text
+    assert (await house.owner.post(f"{AT}/runs/list", {})).status_code == 200
+    assert len(await claim(house.owner)) == (1 if status == 201 else 0)
 
 
 async def test_cancelling_over_http(house: House) -> None:

@@ -93,17 +93,16 @@ async def get_run(call: Call, uuid: UUID) -> wire.RunDetails:
 
 
 @ROUTES.post(f"{_AT}/runs/list", _READ, status=200)
-async def list_runs(call: Call, body: wire.ListRuns | None) -> wire.RunsAnswer:
+async def list_runs(call: Call, body: wire.ListRuns) -> wire.RunsAnswer:
     """A page of the workspace's runs, newest first, those of one batch in its order."""
-    asked = body or wire.ListRuns()
     found = await queries.runs(
         call.runtime.database,
         call.workspace_id,
-        workflow_id=asked.workflow_uuid,
-        batch_id=asked.batch_uuid,
-        status=asked.status,
-        limit=asked.limit,
-        offset=asked.offset,
+        workflow_id=body.workflow_uuid,
+        batch_id=body.batch_uuid,
+        status=body.status,
+        limit=body.limit,
+        offset=body.offset,
     )
     return wire.RunsAnswer(runs=[run_on_wire(shown) for shown in found])
 

@@ -1,10 +1,12 @@
 """What a runner asks and reports; any program with `runs:write` may be one (row A13)."""
 
+import datetime as dt
 from typing import Final
 from uuid import UUID
 
 from tallystick.domain.rights import RUNS_WRITE
 from tallystick.domain.runs import lease_lost, read_lease
+from tallystick.domain.times import check_time
 from tallystick.flows import claims
 from tallystick.queries import runs as queries
 from tallystick.surfaces.api.endpoints import Call, Routes
@@ -44,7 +46,15 @@ async def claim_runs(call: Call, body: wire.ClaimRuns) -> wire.ClaimAnswer:
     f"{_AT}/{{uuid}}/executions/{{execution}}",
     _RUNNER,
     largest_body=_LARGEST,
-    errors=("executionNotOpen", "invalidData", "leaseLost", "nodesNotFound", "runNotFound", "runNotOpen"),
+    errors=(
+        "executionNotOpen",
+        "invalidData",
+        "invalidTime",
+        "leaseLost",
+        "nodesNotFound",
+        "runNotFound",
+        "runNotOpen",
+    ),
 )
 async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.ReportExecution) -> wire.ReportAnswer:
     """For runners: how an execution stands, with its output once it has one. Sent again, it changes nothing."""
@@ -60,8 +70,8 @@ async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.Repo
         computed_config=text_or_none(body.computed_config),
         child_index=body.child_index,
         next_node_id=body.next_node_uuid,
-        started_at=body.started_at,
-        finished_at=body.finished_at,
+        started_at=_instant(body.started_at, "startedAt"),
+        finished_at=_instant(body.finished_at, "finishedAt"),
     )
     cancelling = await claims.report(call.runtime.database, uuid, lease, told, workspace_id=workspace_id, now=call.now)
     return wire.ReportAnswer(cancelling=cancelling)
@@ -90,6 +100,10 @@ async def finish_run(call: Call, uuid: UUID, body: wire.FinishRun) -> wire.RunAn
     ending = claims.Ending(body.status, body.reason, body.error, text_or_none(body.output))
     await claims.finish(call.runtime.database, uuid, lease, ending, workspace_id=workspace_id, now=call.now)
     return wire.RunAnswer(run=run_on_wire(await queries.run(call.runtime.database, workspace_id, uuid)))
+
+
+def _instant(value: dt.datetime | None, field: str) -> dt.datetime | None:
+    return None if value is None else check_time(value, field=field)
 
 
 def _lease(call: Call, run_id: UUID, text: str) -> tuple[UUID, UUID]:
