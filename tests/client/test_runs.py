@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from tallystick.client import Batching, Client, RecordingError, RefusedError, RunPolicy, hold_calls
+from tallystick.client import Batching, Client, RecordingError, RefusedError, RunPolicy
 from tallystick.client.calls import Amount
-from tallystick.client.replies import Call
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
-from tallystick.wire.amounts import answer_decoder, encode
-from tallystick.wire.holds import BudgetAnswer, Hold
+from tallystick.wire.holds import Hold
 from tests.client.colours import MakeClient
 from tests.serving import House, Shop
 
@@ -38,7 +36,7 @@ def money(shop: Shop, unit: str = "credits") -> tuple[Decimal, Decimal]:
 
 def hold_of(shop: Shop, id_: Any) -> Hold:
     with Client(shop.base_url, shop.token) as client:
-        return client.send(hold_calls.hold(id_)).hold
+        return client.get_hold(id_).hold
 
 
 def statuses(shop: Shop) -> list[str]:
@@ -162,7 +160,7 @@ def test_a_hold_that_is_gone_loses_no_usage(make_client: MakeClient, shop: Shop)
     client = make_client(shop.base_url, shop.token)
     with client.run(workflow="w", estimate=5) as run:
         with Client(shop.base_url, shop.token) as other:
-            other.send(hold_calls.void_hold(run.hold_ids[0]))
+            other.void_hold(run.hold_ids[0])
         run.record("direct.charge", quantity=2)
     client.flush()
     assert (statuses(shop), money(shop), shop.events()["events"]) == (["voided"], (73, 0), 1)
@@ -366,9 +364,7 @@ def test_fifty_runs_at_once_take_no_more_than_there_is_and_are_charged_once(
 
 def test_a_run_at_the_cap_of_its_budget_is_stopped_and_told_which(make_client: MakeClient, shop: Shop) -> None:
     with Client(shop.base_url, shop.token) as admin:
-        body = encode({"name": "Scout, a run", "scope": "agent", "per": "run", "amount": 20})
-        decoder = answer_decoder(BudgetAnswer)
-        admin.send(Call("POST", "/v1/budgets", decoder, body=body, headers={"content-type": "application/json"}))
+        admin.create_budget("Scout, a run", scope="agent", per="run", amount=20)
     client = make_client(shop.base_url, shop.token)
     run = client.run(agent="scout", estimate=5)
 

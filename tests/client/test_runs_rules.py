@@ -94,6 +94,7 @@ def hold(
             "finishedAt": None,
         },
         "balances": [],
+        "usage": {"accepted": 0, "duplicates": 0, "conflicts": [], "rejected": [], "chargedCredits": 0},
     }
     return Reply(200, {}, json.dumps(body).encode())
 

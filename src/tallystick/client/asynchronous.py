@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, orchestration
+from tallystick.client import budgets, calls, costs, delivery, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -175,6 +175,12 @@ class AsyncClient:
     price_versions = async_method(calls.price_versions)
     add_price = async_method(calls.add_price)
     plans = async_method(calls.plans)
+    place_hold = async_method(hold_calls.place_hold)
+    get_hold = async_method(hold_calls.hold)
+    list_holds = async_method(hold_calls.holds)
+    settle_hold = async_method(hold_calls.settle_hold)
+    void_hold = async_method(hold_calls.void_hold)
+    extend_hold = async_method(hold_calls.extend_hold)
     gate = async_method(budgets.gate)
     create_budget = async_method(budgets.create_budget)
     list_budgets = async_method(budgets.budgets)

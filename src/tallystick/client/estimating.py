@@ -4,7 +4,7 @@ import contextlib
 from typing import Final
 from uuid import UUID
 
-from tallystick.client import hold_calls
+from tallystick.client import costs, hold_calls
 from tallystick.client.asking import Rules, Steps, ask
 from tallystick.client.delivery import Retrying
 from tallystick.client.errors import ApiError
@@ -24,7 +24,8 @@ def estimate(names: dict[str, str], percentile: str, rules: Rules, retrying: Ret
         if uuid is None:
             return {}
         uuids[name] = uuid
-    answer = yield from ask(hold_calls.estimates(**uuids), rules, retrying)
+    call = costs.estimate(workflow_uuid=uuids.get("workflow"), agent_uuid=uuids.get("agent"))
+    answer = yield from ask(call, rules, retrying)
     found = {CREDITS: answer.credits, TOOL_RUNS: answer.tool_runs}
     return {unit: getattr(spread, percentile).nano for unit, spread in found.items() if spread is not None}
 

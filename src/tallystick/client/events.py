@@ -20,7 +20,7 @@ class Target(TypedDict):
 
 
 class UsageData(TypedDict, total=False):
-    """The `data` of a usage event. Counters are whole numbers; `quantity` and `cost` (US dollars) never floats."""
+    """The `data` of a usage event. Counters are whole numbers; `quantity`, `tool_runs`, `cost` (USD) never floats."""
 
     run: str
     batch: str
@@ -41,6 +41,7 @@ class UsageData(TypedDict, total=False):
     status: str
     quantity: int | Decimal | str
     cost: int | Decimal | str
+    tool_runs: int | Decimal | str
     kind: str
     label: str
     input_tokens: int
@@ -70,7 +71,7 @@ COUNTERS: Final = frozenset(
 )
 """Fields that hold whole numbers, by their name on the wire."""
 
-DECIMALS: Final = frozenset({"quantity", "cost"})
+DECIMALS: Final = frozenset({"quantity", "cost", "toolRuns"})
 
 
 @dataclass(frozen=True, slots=True)

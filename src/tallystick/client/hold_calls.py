@@ -1,4 +1,4 @@
-"""The routes of holds and estimates, each as a function that makes the call."""
+"""The routes of holds, and of what they name, each as a function that makes the call."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -13,20 +13,12 @@ from tallystick.client.events import EncodedEvent, join
 from tallystick.client.replies import Call
 from tallystick.kernel.credits import parse_credits
 from tallystick.wire.amounts import Credits, answer_decoder, encode
-from tallystick.wire.estimates import EstimateAnswer
-from tallystick.wire.events import IngestAnswer
-from tallystick.wire.holds import ExtendHold, HoldAnswer, HoldsAnswer, PlaceHold
+from tallystick.wire.holds import ExtendHold, HoldAnswer, HoldsAnswer, PlaceHold, SettleAnswer
 from tallystick.wire.identity import ResourceAnswer
 
 T = TypeVar("T")
 
 _JSON = {"content-type": "application/json"}
-
-
-class Settled(HoldAnswer):
-    """What became of the hold, and of the usage events that were settled with it."""
-
-    usage: IngestAnswer | None = None
 
 
 @cache
@@ -84,21 +76,16 @@ def holds(
     return Call("GET", "/v1/holds", _decoder(HoldsAnswer), query=query)
 
 
-def open_holds(run: str) -> Call[HoldsAnswer]:
-    """The open holds of a run, the latest hundred."""
-    return Call("GET", "/v1/holds", _decoder(HoldsAnswer), query={"run": run, "status": "held"})
-
-
 def settle_hold(
     id: UUID | str,  # noqa: A002 - as above
     amounts: Mapping[str, Amount],
     *,
     final: bool = True,
     idempotency_key: str | None = None,
-) -> Call[Settled]:
+) -> Call[SettleAnswer]:
     """Book amounts of `credits` and `toolRuns` against a hold; with `final` the rest is released."""
     shown = {unit: Credits(parse_credits(amount)) for unit, amount in amounts.items()}
-    return _post(f"{_path(id)}/settle", encode({"amounts": shown, "final": final}), idempotency_key, Settled)
+    return _post(f"{_path(id)}/settle", encode({"amounts": shown, "final": final}), idempotency_key, SettleAnswer)
 
 
 def settle_hold_with(
@@ -107,10 +94,10 @@ def settle_hold_with(
     *,
     final: bool = True,
     idempotency_key: str | None = None,
-) -> Call[Settled]:
+) -> Call[SettleAnswer]:
     """Book usage events against a hold, at their prices; with `final` the rest is released."""
     body = b'{"final":%s,"events":%s}' % (b"true" if final else b"false", join(list(events)))
-    return _post(f"{_path(id)}/settle", body, idempotency_key, Settled)
+    return _post(f"{_path(id)}/settle", body, idempotency_key, SettleAnswer)
 
 
 def void_hold(id: UUID | str, *, idempotency_key: str | None = None) -> Call[HoldAnswer]:  # noqa: A002 - as above
@@ -121,13 +108,6 @@ def void_hold(id: UUID | str, *, idempotency_key: str | None = None) -> Call[Hol
 def extend_hold(id: UUID | str, expires_in: int) -> Call[HoldAnswer]:  # noqa: A002 - as above
     """Let a hold live for `expires_in` seconds from now."""
     return _post(f"{_path(id)}/extend", encode(ExtendHold(expires_in_seconds=expires_in)), None, HoldAnswer)
-
-
-def estimates(*, workflow: str | None = None, agent: str | None = None) -> Call[EstimateAnswer]:
-    """What past runs of a workflow or an agent, named by UUID, came to."""
-    given = {"workflowUuid": workflow, "agentUuid": agent}
-    query = {name: value for name, value in given.items() if value is not None}
-    return Call("GET", "/v1/estimates", _decoder(EstimateAnswer), query=query)
 
 
 def resource(kind: str, key: str) -> Call[ResourceAnswer]:

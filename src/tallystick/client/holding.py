@@ -18,12 +18,11 @@ from tallystick.client.delivery import Retrying
 from tallystick.client.errors import ApiError, ClientError, EventProblem, ServerUnreachableError
 from tallystick.client.estimating import estimate
 from tallystick.client.events import EncodedEvent
-from tallystick.client.hold_calls import Settled
 from tallystick.client.holds import Ending, OpenHold, RunAccount, Stray, Terms
 from tallystick.client.leases import CREDITS, TOOL_RUNS, Share
 from tallystick.client.replies import REFUSED, Call
 from tallystick.kernel.credits import format_credits
-from tallystick.wire.holds import HoldAnswer
+from tallystick.wire.holds import HoldAnswer, SettleAnswer
 
 T = TypeVar("T")
 
@@ -235,7 +234,7 @@ class RunState:
             raise
         self._events.done()
 
-    def _settling(self, hold: OpenHold, events: list[EncodedEvent], *, final: bool) -> Call[Settled]:
+    def _settling(self, hold: OpenHold, events: list[EncodedEvent], *, final: bool) -> Call[SettleAnswer]:
         key = f"{hold.key}/end" if final else None
         return hold_calls.settle_hold_with(hold.id, events, final=final, idempotency_key=key)
 
@@ -243,7 +242,7 @@ class RunState:
         answer: HoldAnswer = yield from ask(cast(Call[HoldAnswer], call), self._rules, retrying)
         hold.told(answer.hold)
         hold.has_settled = True
-        if not isinstance(answer, Settled) or answer.usage is None:
+        if not isinstance(answer, SettleAnswer):
             return
         problems = [
             EventProblem(event.id, kind, refusal.reason, refusal.message, event.body, refusal.index)
@@ -369,7 +368,7 @@ class RunState:
 
     def _find_and_void(self, stray: Stray) -> Steps[None]:
         """Asked once more with its key, the server tells the hold; which is done only where it has one unknown here."""
-        there = yield from ask(hold_calls.open_holds(self.terms.names["run"]), self._rules, ONCE)
+        there = yield from ask(hold_calls.holds(status="held", run=self.terms.names["run"]), self._rules, ONCE)
         if all(hold.id in self._account.placed for hold in there.holds):
             return
         placed = (yield from ask(stray.call, self._rules, ONCE)).hold

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from tallystick.client.hold_calls import Settled
 from tallystick.client.leases import Share
 from tallystick.client.replies import Call
-from tallystick.wire.holds import Hold, HoldAnswer
+from tallystick.wire.holds import Hold, HoldAnswer, SettleAnswer
 
-Ending = Call[Settled] | Call[HoldAnswer]
+Ending = Call[SettleAnswer] | Call[HoldAnswer]
 """What ends a hold: a settle, or a void where nothing was used."""
 
 _LIFE_UNTIL_EXTENDED: Final = 0.5

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, orchestration
+from tallystick.client import budgets, calls, costs, delivery, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -182,6 +182,12 @@ class Client:
     price_versions = method(calls.price_versions)
     add_price = method(calls.add_price)
     plans = method(calls.plans)
+    place_hold = method(hold_calls.place_hold)
+    get_hold = method(hold_calls.hold)
+    list_holds = method(hold_calls.holds)
+    settle_hold = method(hold_calls.settle_hold)
+    void_hold = method(hold_calls.void_hold)
+    extend_hold = method(hold_calls.extend_hold)
     gate = method(budgets.gate)
     create_budget = method(budgets.create_budget)
     list_budgets = method(budgets.budgets)
