@@ -27,6 +27,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "balanceDiffers": "a cached balance that the ledger does not give",
         "grantMissing": "a grant with ledger entries but no row, or a row but no entries",
         "grantDiffers": "a cached figure of a grant that the ledger does not give",
+        "holdDiffers": "a hold that sets aside what it cannot, or ended otherwise than its status says",
         "rollupDiffers": "a daily or hourly total that its events do not give",
         "budgetDiffers": "how far a budget is used, where charges and open holds do not give it",
         "bucketDiffers": "a total under another key than its dimensions give",
@@ -75,6 +76,7 @@ _NANO: Final = frozenset(
         "total",
         "spent",
         "held",
+        "kept",
     }
 )
 

@@ -1,7 +1,7 @@
 """`tally verify`: re-derives everything that is stored twice, and tells each difference (row E2).
 
 Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions, the
-counters of tiered prices and the use of budgets beside them. It only reads. Each workspace is looked at in one
+counters of tiered prices, holds and the use of budgets beside them. It only reads. Each workspace is looked at in one
 snapshot, which it shares with others when they are small; no check compares two workspaces. Ingest goes on meanwhile;
 memory does not grow with what is checked.
 """
@@ -15,7 +15,7 @@ from uuid import UUID
 from tallystick.domain.differences import Difference
 from tallystick.domain.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify import budgets, charges, ledger, prices, totals
+from tallystick.queries.verify import budgets, charges, holds, ledger, prices, totals
 from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
@@ -83,6 +83,7 @@ async def _verify_group(database: Database, group: Group, rerating: Rerating, ho
                 await budgets.check(second, group)
                 for check in group.values():
                     await ledger.check(second, check)
+                    await holds.check(second, check)
 
             tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, group, rerating))]
             try:

@@ -21,6 +21,7 @@ class Checked:
     buckets: int = 0
     counters: int = 0
     prices: int = 0
+    holds: int = 0
     budgets: int = 0
 
 
