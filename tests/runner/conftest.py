@@ -15,7 +15,7 @@ from tallystick.client import orchestration as calls
 from tallystick.runner.addresses import Allowed
 from tallystick.runner.nodes import Limits
 from tallystick.runner.service import Options, Runner, opened
-from tallystick.wire.orchestration import Run
+from tallystick.wire.orchestration import Batch, Run
 from tests.runner.outside import Endpoint, Switch, Web, language_model, listening
 from tests.serving import House, Shop, serving
 
@@ -151,6 +151,13 @@ class Bench:
         async with asyncio.timeout(20):
             while (found := await self.get(run)).status not in ENDED:
                 await asyncio.sleep(0.02)
+        return found
+
+    async def batch_ended(self, uuid: UUID) -> Batch:
+        """The batch once it has ended."""
+        async with asyncio.timeout(30):
+            while (found := (await self.client.send(calls.batch(uuid))).batch).status not in ENDED:
+                await asyncio.sleep(0.05)
         return found
 
     async def run(self, *nodes: dict[str, Any], data: dict[str, Any] | None = None, **more: Any) -> Run:

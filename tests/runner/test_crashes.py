@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tallystick.client import AsyncClient
+from tallystick.client import orchestration as calls
 from tests.runner.conftest import NANO, Bench, chat, http, node, path_of
 from tests.runner.outside import Endpoint, Web
 from tests.runner.test_runs import TOOL, types
@@ -79,6 +80,42 @@ async def test_a_runner_killed_in_the_middle_is_followed_by_one_that_charges_not
     money, tool_runs = (await bench.client.balances()).balances
     assert (money.used.nano, tool_runs.used.nano) == (used, 5 * NANO)
     assert await nothing_is_held(bench)
+
+
+async def test_a_batch_whose_runner_is_killed_again_and_again_costs_what_it_would_have_cost(
+    house: House, bench: Bench, web_url: str
+) -> None:
+    tool = {**TOOL, "config": {"url": f"{web_url}/echo", "method": "POST", "body": {"q": "{{ arguments.query }}"}}}
+    config = {"model": "tally-small", "prompt": "Number {{ data.n }}. [[steps 3]]", "tools": [tool], "estimate": "0.1"}
+    nodes = (
+        node("scout", "answer", config, "keep", kind="agent", integrationSlug="local"),
+        node("keep", "insert", {"table": "answers", "records": [{"text": "{{ nodes.scout.text }}"}]}),
+    )
+    records = [{"n": n} for n in range(12)]
+    workflow = await bench.workflow(*nodes)
+    batch = (await bench.client.send(calls.create_batch(workflow, records))).batch.uuid
+    seen = 0
+    for _ in range(2):
+        with runner_process(house, bench) as process:
+            async with asyncio.timeout(20):
+                while (charged := len(ids(bench))) < seen + 9:
+                    await asyncio.sleep(0.01)
+            seen = charged
+            process.kill()
+            process.wait(10)
+    async with bench.running(lease_seconds=LEASE_SECONDS):
+        found = await bench.batch_ended(batch)
+        assert (found.status, found.executed_runs_count, found.failed_runs_count) == ("success", 12, 0)
+        assert types(bench) == [
+            *["llm.tokens"] * 48,
+            *["orchestration.execution"] * 24,
+            *["storage.records"] * 12,
+            *["tool.call"] * 36,
+        ]
+        used = sum(charge["credits"] for charge in bench.charges())
+        undisturbed = (await bench.client.send(calls.create_batch(workflow, records))).batch.uuid
+        again = await bench.batch_ended(undisturbed)
+    assert found.credits_used_count.nano == used == again.credits_used_count.nano
 
 
 def _uuid(slug: str) -> Any:

@@ -1,6 +1,5 @@
 """How much is set aside before a call, by what is known; and a server that executes what it is asked for itself."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,9 +78,8 @@ async def test_calls_of_a_batch_wait_for_each_other_s_holds_where_the_money_is_t
     """75 credits are there, 16 calls want 40 each set aside and cost next to nothing."""
     workflow = await bench.workflow(chat("ask", "Number {{ data.n }}?", config={"estimate": "40"}))
     batch = (await bench.client.send(calls.create_batch(workflow, [{"n": n} for n in range(16)]))).batch
-    async with bench.running(hold_wait_seconds=20, concurrency=8), asyncio.timeout(30):
-        while (batch := (await bench.client.send(calls.batch(batch.uuid))).batch).status in ("pending", "running"):
-            await asyncio.sleep(0.05)
+    async with bench.running(hold_wait_seconds=20, concurrency=8):
+        batch = await bench.batch_ended(batch.uuid)
     assert (batch.status, batch.executed_runs_count, batch.failed_runs_count) == ("success", 16, 0)
     assert {status for *_, status in holds(bench)} == {"settled"}
 
