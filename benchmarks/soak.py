@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak [BAR…]`: the long forms of the tests of trust, bounded in count and in time.
 
-SOAK_ROUNDS sets how long they are, in the measure of each (100,000 operations of R1, 200 kills of R2), SOAK_MINUTES when
+SOAK_ROUNDS sets how long they are (100,000 operations of R1, 200 kills of R2), SOAK_MINUTES when
 a test that is still running has failed (60).
 """
 
