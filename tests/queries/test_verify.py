@@ -533,10 +533,8 @@ async def test_a_deleted_total_is_named(told: Told, table: str) -> None:
 
 async def test_a_total_of_nothing_is_named(told: Told) -> None:
     found = await told.plant(
-        "INSERT INTO rollup_daily SELECT workspace_id, day - 1, bucket, type, category, slug, status, project_id, "
-        "user_id, workflow_id, agent_id, connector_id, tool_id, table_id, language_model, integration, events, "
-        "quantity, tokens_in, tokens_out, credits, tool_runs, provider_cost, unpriced "
-        "FROM rollup_daily WHERE workspace_id = %(w)s AND category = 'tool_calls'"
+        "INSERT INTO rollup_daily SELECT (jsonb_populate_record(r, jsonb_build_object('day', r.day - 1))).* "
+        "FROM rollup_daily AS r WHERE workspace_id = %(w)s AND category = 'tool_calls'"
     )
     event = await told.event("tool")
     assert ("events", 0, 1) in brief(found)["rollupDiffers"]

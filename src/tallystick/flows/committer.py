@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,11 +85,11 @@ class Committer:
         # A caller that goes away does not take back what others may already be committed with.
         await asyncio.shield(done)
 
-    async def released(self, workspace_id: UUID, seconds: float) -> None:
-        """Wait until a hold of this workspace ends in this process, or so many seconds."""
+    async def released(self, workspace_id: UUID, most: dt.timedelta) -> None:
+        """Wait until a hold of this workspace ends in this process, or until `most` has gone."""
         event = self._releases.setdefault(workspace_id, asyncio.Event())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            await asyncio.wait_for(event.wait(), most.total_seconds())
 
     def _tell_released(self, batches: list[Batch]) -> None:
         for batch in batches:

@@ -28,7 +28,7 @@ SOURCE: Final = "tallystick/holds"
 """Where usage comes from that a settle names by amount alone."""
 
 _WAITABLE: Final = frozenset({"notEnoughCredits", "notEnoughToolRuns", "budgetExceeded"})
-_LOOK_AGAIN_SECONDS: Final = 0.25
+_LOOK_AGAIN: Final = dt.timedelta(milliseconds=250)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ async def place(
     run: str | None,
     api_key: str | None,
     seconds: int,
-    wait: float,
+    wait: int,
     now: dt.datetime,
 ) -> Operation:
     """Set amounts aside, or raise why not; the same request again is the same hold.
@@ -63,16 +63,16 @@ async def place(
     scope = Scope(run, ids.get("project"), ids.get("user"), ids.get("workflow"), ids.get("agent"), api_key)
     loop = asyncio.get_running_loop()
     begun = loop.time()
+    patience = dt.timedelta(seconds=wait)
     while True:
         operation = Place(
             request.workspace_id, request.key, request.hash, amounts=amounts, scope=scope, seconds=seconds
         )
-        gone = loop.time() - begun
-        await committer.submit(Batch([], now + dt.timedelta(seconds=gone), operation=operation))
-        rest = wait - (loop.time() - begun)
-        if operation.error is None or rest <= 0 or not _is_set_aside(operation.error):
+        gone = dt.timedelta(seconds=loop.time() - begun)
+        await committer.submit(Batch([], now + gone, operation=operation))
+        if operation.error is None or gone >= patience or not _is_set_aside(operation.error):
             break
-        await committer.released(request.workspace_id, min(rest, _LOOK_AGAIN_SECONDS))
+        await committer.released(request.workspace_id, min(patience - gone, _LOOK_AGAIN))
     return _answered(operation)
 
 
