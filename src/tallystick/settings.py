@@ -146,7 +146,7 @@ class Settings:
     )
     receipt_charges_max: int = _setting(10_000, "Charges that one receipt shows, at most.", low=1, high=1_000_000)
     estimate_days: int = _setting(30, "Days back from which estimates take past runs.", low=1, high=366)
-    estimate_runs_max: int = _setting(1_000, "Past runs that one estimate or simulation takes.", low=1, high=100_000)
+    estimate_runs_max: int = _setting(200, "Past runs that one estimate takes, the newest.", low=1, high=10_000)
     runner: bool = _setting(True, "Whether `tally serve` and `tally demo` execute workflows themselves.")
     runner_concurrency: int = _setting(8, "Runs that one runner executes at once, at most.", low=1, high=1_000)
     runner_poll_milliseconds: int = _setting(500, "Pause of an idle runner between two looks.", low=10, high=60_000)

@@ -35,8 +35,10 @@ class Samples:
     tool_runs: tuple[int, ...]
 
 
-async def newest(conn: Connection, workspace_id: UUID, past: Past, *, runs_max: int, now: dt.datetime) -> list[str]:
-    """The newest runs, at most `runs_max`; without those that money is set aside for at `now`."""
+async def newest(
+    conn: Connection, workspace_id: UUID, past: Past, *, runs_max: int, charges_max: int, now: dt.datetime
+) -> list[str]:
+    """The runs of the newest charges that fit, at most so many of each; without those that still go on at `now`."""
     given = {
         "workspace_id": workspace_id,
         "since": past.since,
@@ -44,7 +46,7 @@ async def newest(conn: Connection, workspace_id: UUID, past: Past, *, runs_max: 
         "workflow_id": past.workflow_id,
         "agent_id": past.agent_id,
         "batch": past.batch,
-        "charges": runs_max * _CHARGES_A_RUN,
+        "charges": charges_max,
         "runs": runs_max,
         "now": now,
     }
@@ -59,7 +61,8 @@ async def samples(
     """What the newest runs of the past came to, or those that are named; the whole run, whoever took part in it."""
     async with database.read(workspace_id) as conn:
         if isinstance(chosen, Past):
-            chosen = await newest(conn, workspace_id, chosen, runs_max=runs_max, now=now)
+            charges_max = runs_max * _CHARGES_A_RUN
+            chosen = await newest(conn, workspace_id, chosen, runs_max=runs_max, charges_max=charges_max, now=now)
         given = {"workspace_id": workspace_id, "runs": list(chosen), "refunds": SOURCE}
         rows = await (await conn.execute(SQL["sums"], given)).fetchall()
     return Samples(tuple(row["credits"] for row in rows), tuple(row["tool_runs"] for row in rows))

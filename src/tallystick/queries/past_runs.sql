@@ -30,6 +30,7 @@ LIMIT %(runs)s::int
 -- What each run came to. A refund forgives what a run cost, and changes nothing of what the next one will.
 SELECT run, sum(credits)::bigint AS credits, sum(tool_runs)::bigint AS tool_runs
 FROM usage_event
-WHERE workspace_id = %(workspace_id)s::uuid AND run = ANY(%(runs)s::text[]) AND source <> %(refunds)s::text
+WHERE workspace_id = %(workspace_id)s::uuid AND run IS NOT NULL AND run = ANY(%(runs)s::text[])
+    AND source <> %(refunds)s::text
 GROUP BY run
 ORDER BY run

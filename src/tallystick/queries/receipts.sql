@@ -1,11 +1,11 @@
 -- name: rows_of_runs
--- What was booked for runs; what takes a row back, or prices it later, carries the same run.
+-- What was booked for runs; what takes a row back, or prices it later, carries the same run. In no order: asked for one,
+-- the database might read all days of a workspace for a few rows that come in that order by themselves.
 SELECT id, source, source_id, type, meter, category, slug, status, used_at, received_at, data::text AS data,
     workflow_id, agent_id, connector_id, tool_id, language_model, integration, quantity, tokens_in, tokens_out, credits,
     tool_runs, provider_cost, state, price_version_id, counter_before, overdrawn, over_budget, reverses, adjusts, run
 FROM usage_event
-WHERE workspace_id = %(workspace_id)s::uuid AND run = ANY(%(runs)s::text[])
-ORDER BY used_at, id
+WHERE workspace_id = %(workspace_id)s::uuid AND run IS NOT NULL AND run = ANY(%(runs)s::text[])
 LIMIT %(most)s::int
 
 -- name: versions

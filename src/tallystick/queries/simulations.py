@@ -41,11 +41,10 @@ async def simulation(
     *,
     prices: Prices,
     resolve: Resolve,
-    runs_max: int,
     charges_max: int,
     now: dt.datetime,
 ) -> Simulated:
-    """Price past runs again: the one that is named, or the newest of a batch or workflow, at most `runs_max`.
+    """Price past runs again: the one that is named, or all of a batch or workflow.
 
     Raises `runNotFound` where there is nothing, `tooManyCharges` beyond `charges_max`, `nodeNotFound` for a filter that
     none of the runs came to, `unknownLanguageModel` for a model without any price.
@@ -53,7 +52,7 @@ async def simulation(
     async with database.read(workspace_id) as conn:
         book = await prices(conn)
         repricer = Repricer(book, resolve)
-        names = [chosen] if isinstance(chosen, str) else await _runs(conn, workspace_id, chosen, runs_max, now)
+        names = [chosen] if isinstance(chosen, str) else await _runs(conn, workspace_id, chosen, charges_max, now)
         booked = await receipts.booked_of_runs(conn, workspace_id, names, most=charges_max + 1)
         charges = sum(map(len, booked.values()))
         if charges > charges_max:
@@ -84,14 +83,15 @@ def _check_model(model: str, uses: Mapping[str, Sequence[Used]], repricer: Repri
         raise TallystickError("unknownLanguageModel", "There is no price for this language model.", model=model)
 
 
-async def _runs(conn: Connection, workspace_id: UUID, past: Past, runs_max: int, now: dt.datetime) -> Sequence[str]:
+async def _runs(conn: Connection, workspace_id: UUID, past: Past, most: int, now: dt.datetime) -> Sequence[str]:
     batch = as_uuid(past.batch or "")
     if batch is not None:
-        given = {"workspace_id": workspace_id, "batch": batch, "runs": runs_max}
+        given = {"workspace_id": workspace_id, "batch": batch, "runs": most + 1}
         rows = await (await conn.execute(SQL["runs_of_batch"], given)).fetchall()
         if rows:
             return [row["run"] for row in rows]
-    return await past_runs.newest(conn, workspace_id, past, runs_max=runs_max, now=now)
+    # Each run has a charge, so that one too many of either is noticed.
+    return await past_runs.newest(conn, workspace_id, past, runs_max=most + 1, charges_max=most + 1, now=now)
 
 
 async def _filtered(

@@ -91,7 +91,6 @@ async def simulate(call: Call, body: wire.Simulate) -> wire.SimulationAnswer:
         levers,
         prices=prices,
         resolve=runtime.models.resolve,
-        runs_max=settings.estimate_runs_max,
         charges_max=settings.simulation_charges_max,
         now=call.now,
     )
