@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -264,14 +264,30 @@ async def test_claimers_who_come_together_all_get_something_while_there_is_somet
         assert [len(turn) for turn in turns] == [1, 1, 1, 1]
 
 
-async def test_runs_are_given_out_in_the_order_they_were_made(plant: Plant) -> None:
-    first = await plant.create()
-    batch = await plant.later(1).batch(3)
-    last = await plant.later(1).create()
-    given = [(await plant.claim())[0].run_id for _ in range(5)]
+async def test_runs_are_given_out_in_the_order_they_were_made_and_a_batch_in_that_of_its_records(plant: Plant) -> None:
+    alone = [await plant.later(1).create() for _ in range(4)]
+    assert [(await plant.claim())[0].run_id for _ in range(4)] == alone
+    batch = await plant.batch(4)
     listed = await queries.runs(plant.database, plant.workspace_id, batch_id=batch, limit=10)
-    assert given == [first, *(shown.run.id for shown in listed), last]
-    assert [shown.run.data for shown in listed] == ['{"n":0}', '{"n":1}', '{"n":2}']
+    assert [(await plant.claim())[0].run_id for _ in range(4)] == [shown.run.id for shown in listed]
+    assert [shown.run.data for shown in listed] == ['{"n":0}', '{"n":1}', '{"n":2}', '{"n":3}']
+
+
+async def test_nobody_waits_for_the_end_of_a_long_batch(plant: Plant) -> None:
+    await plant.batch(20)
+    going = await plant.claim(limit=4)
+    alone = await plant.later(1).create()
+    other = await plant.put("other")
+    second = await plant.later(1).batch(20, other)
+    given = [lease.run_id for lease in await plant.claim(limit=2)]
+    assert alone in given
+    [first] = await queries.runs(plant.database, plant.workspace_id, batch_id=second, status="running", limit=9)
+    assert set(given) == {alone, first.run.id}
+    for lease in going:
+        await plant.finish(lease)
+    assert len(await plant.claim(limit=6)) == 6
+    of_second = await queries.runs(plant.database, plant.workspace_id, batch_id=second, status="running", limit=9)
+    assert len(of_second) in (3, 4)  # by halves
 
 
 async def test_a_limit_of_concurrent_runs_holds_for_any_number_of_claimers(plant: Plant) -> None:
@@ -547,6 +563,20 @@ async def test_an_operators_runner_claims_in_every_workspace(plant: Plant, datab
     while leases := await claims.claim(database, everywhere, workspace_id=None, now=NOW, ids=IDS):
         found |= {lease.run_id for lease in leases}  # also what other tests have left behind
     assert made <= found
+
+
+async def test_workspaces_take_turns(plant: Plant, database: Database) -> None:
+    other = Plant(database, await bare_workspace(database, NOW), UUID(int=0))
+    await grant(database, other.workspace_id, 1, NOW)
+    other.workflow_id = await other.put()
+    long, short = await plant.batch(40), await other.later(60).batch(1)
+    everywhere = Claimant("all", 100, 60)
+    while await claims.claim(database, replace(everywhere, limit=20), workspace_id=None, now=other.now, ids=IDS):
+        if (await other.shown(short))[0] == "running":
+            break
+    [waiting] = [one.run for one in await queries.runs(database, plant.workspace_id, batch_id=long, limit=40)][-1:]
+    assert (await other.shown(short))[0] == "running"
+    assert waiting.status == "idle"
 
 
 async def test_a_run_of_another_workspace_is_not_there(plant: Plant, database: Database) -> None:

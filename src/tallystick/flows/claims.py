@@ -82,14 +82,16 @@ async def claim(
         async with database.read(workspace_id) as conn:
             found = await runs.claimable(conn, workspace_id, claimant.limit, now)
         raced = False
-        for one in dict.fromkeys(workspace for workspace, _ in found):
-            if len(given) >= claimant.limit:
-                break
-            here = [run_id for workspace, run_id in found if workspace == one]
-            rest = replace(claimant, limit=claimant.limit - len(given))
-            work = Claiming(one, here, rest, now, ids)
-            given += await database.run(work)
-            raced = raced or work.raced
+        # First those whose turn it is, of whichever workspaces; what lies behind only where that was not enough.
+        for turn in (found[: claimant.limit], found[claimant.limit :]):
+            for one in dict.fromkeys(workspace for workspace, _ in turn):
+                rest = replace(claimant, limit=claimant.limit - len(given))
+                if not rest.limit:
+                    break
+                here = [run_id for workspace, run_id in turn if workspace == one]
+                work = Claiming(one, here, rest, now, ids)
+                given += await database.run(work)
+                raced = raced or work.raced
         # What another runner took while we looked is no reason to go away empty-handed.
         if given or not raced:
             break

@@ -101,7 +101,7 @@ async def outlines(conn: Connection, workspace_id: UUID, run_ids: Collection[UUI
 
 
 async def waiting(conn: Connection, workspace_id: UUID, workflow_id: UUID) -> int:
-    """How many runs of a workflow wait."""
+    """How many runs of a workflow wait, those of open batches that go on counted too."""
     given = {"workspace_id": workspace_id, "workflow_id": workflow_id}
     row = await (await conn.execute(SQL["waiting_count"], given)).fetchone()
     return int(row["waiting"]) if row else 0
@@ -117,9 +117,9 @@ async def going(conn: Connection, workspace_id: UUID, workflow_ids: Collection[U
 async def claimable(
     conn: Connection, workspace_id: UUID | None, limit: int, now: dt.datetime
 ) -> list[tuple[UUID, UUID]]:
-    """Runs that a runner may have, as (workspace, run), not locked: what was lost first, then what waited longest.
+    """Runs that a runner may have, as (workspace, run), not locked: what was lost first, then each queue in its turn.
 
-    At most `limit` of each workflow, so that what can't start yet hides nothing that can.
+    At most `limit` of each queue, so that what can't start yet hides nothing that can.
     """
     given = {"workspace_id": workspace_id, "limit": limit, "most": _MOST_LOOKED_AT, "now": now}
     rows = await (await conn.execute(SQL["claimable"], given)).fetchall()

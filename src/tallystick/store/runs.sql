@@ -51,9 +51,18 @@ FROM run
 WHERE workspace_id = %(workspace_id)s::uuid AND id = ANY(%(ids)s::uuid[])
 
 -- name: waiting_count
-SELECT count(*) AS waiting
-FROM run
-WHERE workspace_id = %(workspace_id)s::uuid AND workflow_id = %(workflow_id)s::uuid AND status IN ('idle', 'pending')
+-- Of a batch whatever has not ended: counting those that wait alone would mean to look at each of them.
+SELECT
+    (
+        SELECT count(*)
+        FROM run
+        WHERE workspace_id = %(workspace_id)s::uuid AND workflow_id = %(workflow_id)s::uuid AND status = 'pending'
+    ) + (
+        SELECT coalesce(sum(runs - succeeded - failed - skipped - cancelled), 0)
+        FROM batch
+        WHERE workspace_id = %(workspace_id)s::uuid AND workflow_id = %(workflow_id)s::uuid
+            AND status IN ('pending', 'running')
+    ) AS waiting
 
 -- name: going_counts
 SELECT workflow_id, count(*) AS going
@@ -63,10 +72,11 @@ WHERE workspace_id = %(workspace_id)s::uuid AND workflow_id = ANY(%(workflow_ids
 GROUP BY workflow_id
 
 -- name: claimable
--- What runners may have, first what was lost, then what has waited longest; of each workflow no more than its limit
--- leaves room for, so that a full one stands in nobody's way.
+-- What runners may have: first what was lost, then in turns. A batch is one queue, the runs of a workflow outside any
+-- batch are another; the one of which least goes on comes first, so that a long batch makes nobody wait for its end. Of
+-- each workflow no more than its limit leaves room for, so that a full one stands in nobody's way.
 (
-    SELECT r.workspace_id, r.id, true AS lost, r.created_at, r.position
+    SELECT r.workspace_id, r.id, true AS lost, 0::bigint AS turn, r.created_at, r.position
     FROM run AS r
     WHERE r.status IN ('running', 'cancelling') AND r.lease_expires_at <= %(now)s::timestamptz
         AND (%(workspace_id)s::uuid IS NULL OR r.workspace_id = %(workspace_id)s::uuid)
@@ -74,33 +84,55 @@ GROUP BY workflow_id
 )
 UNION ALL
 (
-    SELECT o.workspace_id, n.id, false AS lost, n.created_at, n.position
+    SELECT q.workspace_id, n.id, false AS lost, g.of_queue + n.place AS turn, n.created_at, n.position
     FROM (
-        SELECT DISTINCT r.workspace_id, r.workflow_id
+        SELECT b.workspace_id, b.workflow_id, b.id AS batch_id
+        FROM batch AS b
+        WHERE b.status IN ('pending', 'running')
+            AND (%(workspace_id)s::uuid IS NULL OR b.workspace_id = %(workspace_id)s::uuid)
+        UNION ALL
+        SELECT DISTINCT r.workspace_id, r.workflow_id, NULL::uuid AS batch_id
         FROM run AS r
-        WHERE r.status IN ('idle', 'pending')
+        WHERE r.status = 'pending'
             AND (%(workspace_id)s::uuid IS NULL OR r.workspace_id = %(workspace_id)s::uuid)
-    ) AS o
-    JOIN workflow AS w ON w.workspace_id = o.workspace_id AND w.id = o.workflow_id
-    JOIN resource AS c ON c.workspace_id = o.workspace_id AND c.id = o.workflow_id
+    ) AS q
+    JOIN workflow AS w ON w.workspace_id = q.workspace_id AND w.id = q.workflow_id
+    JOIN resource AS c ON c.workspace_id = q.workspace_id AND c.id = q.workflow_id
         AND c.attributes -> 'isEnabled' IS DISTINCT FROM 'false'::jsonb
     CROSS JOIN LATERAL (
-        SELECT count(*) AS going
+        SELECT count(*) AS of_workflow, count(*) FILTER (WHERE r.batch_id IS NOT DISTINCT FROM q.batch_id) AS of_queue
         FROM run AS r
-        WHERE w.concurrency_limit IS NOT NULL AND r.workspace_id = o.workspace_id AND r.workflow_id = o.workflow_id
+        WHERE r.workspace_id = q.workspace_id AND r.workflow_id = q.workflow_id
             AND r.status IN ('running', 'cancelling')
     ) AS g
     CROSS JOIN LATERAL (
-        SELECT r.id, r.created_at, r.position
-        FROM run AS r
-        WHERE r.workspace_id = o.workspace_id AND r.workflow_id = o.workflow_id AND r.status IN ('idle', 'pending')
-        ORDER BY r.created_at, r.position
-        LIMIT least(%(limit)s::bigint, greatest(coalesce(w.concurrency_limit - g.going, %(limit)s::bigint), 0))
+        SELECT least(%(limit)s::bigint, coalesce(w.concurrency_limit - g.of_workflow, %(limit)s::bigint)) AS runs
+    ) AS room
+    CROSS JOIN LATERAL (
+        SELECT f.id, f.created_at, f.position, row_number() OVER (ORDER BY f.created_at, f.position) AS place
+        FROM (
+            (
+                SELECT r.id, r.created_at, r.position
+                FROM run AS r
+                WHERE q.batch_id IS NULL AND r.workspace_id = q.workspace_id AND r.workflow_id = q.workflow_id
+                    AND r.status = 'pending'
+                ORDER BY r.created_at
+                LIMIT greatest(room.runs, 0)
+            )
+            UNION ALL
+            (
+                SELECT r.id, r.created_at, r.position
+                FROM run AS r
+                WHERE r.workspace_id = q.workspace_id AND r.batch_id = q.batch_id AND r.status = 'idle'
+                ORDER BY r.position
+                LIMIT greatest(room.runs, 0)
+            )
+        ) AS f
     ) AS n
-    ORDER BY n.created_at, n.position
+    ORDER BY turn, n.created_at, n.position
     LIMIT %(most)s::int
 )
-ORDER BY lost DESC, created_at, position, id
+ORDER BY lost DESC, turn, created_at, position, id
 
 -- name: refuse_idle
 -- What one run of a batch was refused for stands against those behind it as well.

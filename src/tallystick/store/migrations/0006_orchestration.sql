@@ -47,6 +47,8 @@ CREATE TABLE batch (
     CHECK (succeeded + failed + skipped + cancelled <= runs)
 );
 
+CREATE INDEX batch_open ON batch (workspace_id, workflow_id) WHERE status IN ('pending', 'running');
+
 -- tenant: one pass of a workflow; position is its place in its batch. nodes is null where those of the release run.
 -- Whoever knows lease may report on the run until another has claimed it; claims counts how often that happened.
 CREATE TABLE run (
@@ -75,11 +77,14 @@ CREATE TABLE run (
     PRIMARY KEY (workspace_id, id)
 ) WITH (fillfactor = 80);
 
--- What waits for a runner, oldest first.
-CREATE INDEX run_waiting ON run (workspace_id, workflow_id, created_at, position) WHERE status IN ('idle', 'pending');
+-- What waits for a runner: alone, oldest first, and of each batch in its order.
+CREATE INDEX run_pending ON run (workspace_id, workflow_id, created_at) WHERE status = 'pending';
+
+CREATE INDEX run_idle ON run (workspace_id, batch_id, position) WHERE status = 'idle';
 
 -- What a runner has, and until when.
-CREATE INDEX run_going ON run (workspace_id, workflow_id, lease_expires_at) WHERE status IN ('running', 'cancelling');
+CREATE INDEX run_going ON run (workspace_id, workflow_id, batch_id, lease_expires_at)
+    WHERE status IN ('running', 'cancelling');
 
 CREATE INDEX run_batch ON run (workspace_id, batch_id, position) WHERE batch_id IS NOT NULL;
 
