@@ -481,7 +481,7 @@ async def committer(priced: Database) -> Any:
     await committer.close()
 
 
-async def place_patiently(till: Till, committer: Committer, key: str, amount: float, wait: float) -> Hold:
+async def place_patiently(till: Till, committer: Committer, key: str, amount: float, wait: int) -> Hold:
     done = await holds.place(
         till.database,
         till.meter.names,
@@ -529,7 +529,7 @@ async def test_what_no_settling_could_pay_is_refused_at_once(till: Till, committ
         await place_patiently(till, committer, "k", 11, wait=20)
     assert (refused.value.code, loop.time() - begun < 10) == ("notEnoughCredits", True)
     with pytest.raises(TallystickError):
-        await place_patiently(till, committer, "k", 1, wait=0.05)
+        await place_patiently(till, committer, "k", 1, wait=1)
     assert await till.figures() == (10, 10)
 
 
