@@ -175,6 +175,8 @@ async def test_a_receipt_is_json_or_a_tree_and_a_simulation_json_or_a_table(tall
     assert f"outputTokens: {answer['count']} × 400 / 1,000,000 = {answer['credits']}" in tree
     assert "orchestration.execution from the beginning" in tree
     assert "tool_calls: 0 credits" in tree
+    assert "└── 1 × 0.01 = 0.01" in tree
+    assert "node keep: 0.011 credits" in tree
     missing = await tally("orchestration", "run", "receipt", "--run-uuid", "nobody's")
     assert (missing.status, missing.answer["reason"]) == (1, "runNotFound")
     workspace = ("--workspace-uuid", str(bench.shop.uuid))

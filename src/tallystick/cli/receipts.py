@@ -121,11 +121,10 @@ def _add_charge(tree: "Tree", charge: "Mapping[str, Any]", prices: "Mapping[str,
             f"{_number(how['after'])} units owe {_number(how['owedAfter'])}, "
             f"{_number(how['before'])} owed {_number(how['owedBefore'])}"
         )
-    elif price is not None:
-        cost = f" of ${how['cost']}" if how["cost"] is not None else ""
-        leaf.add(
-            f"{_number(charge['quantity'])} × {cell(price['rates'])}{cost} = {how['exact'] or 'not known exactly'}"
-        )
+    elif price is not None and how["model"] != "tokens":
+        leaf.add(f"{_factors(charge, how, price['rates'])} = {how['exact'] or 'not known exactly'}")
+        if how["rounding"] not in (None, "0"):
+            leaf.add(f"rounded by {how['rounding']}")
 
 
 def _factors(charge: "Mapping[str, Any]", how: "Mapping[str, Any]", rates: "Mapping[str, Any]") -> str:
