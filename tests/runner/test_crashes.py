@@ -82,6 +82,27 @@ async def test_a_runner_killed_in_the_middle_is_followed_by_one_that_charges_not
     assert await nothing_is_held(bench)
 
 
+async def test_an_agent_that_failed_in_between_and_then_lost_its_runner_is_charged_once(
+    house: House, bench: Bench, web: Web, web_url: str
+) -> None:
+    tool = {**TOOL, "config": {"url": f"{web_url}/slow/2", "method": "POST", "estimate": "0.5"}}
+    prompt = "[[steps 3]] [[fail 503 first 1]]"
+    config = {"model": "tally-small", "prompt": prompt, "tools": [tool], "estimate": "0.1"}
+    retry = {"maximumAttempts": 20, "initialInterval": 1, "backoffCoefficient": 1}
+    uuid = await bench.start(node("scout", "answer", config, kind="agent", integrationSlug="local", retry=retry))
+    with runner_process(house, bench) as process:
+        await asyncio.to_thread(web.slow.wait, 20)
+        process.kill()
+        process.wait(10)
+    before = (await bench.get(uuid)).executions[0].attempt
+    with runner_process(house, bench):
+        run = await bench.ended(uuid)
+    assert (run.status, run.output["steps"]) == ("success", 3)
+    assert run.executions[0].attempt > before > 1
+    assert types(bench) == [*["llm.tokens"] * 4, "orchestration.execution", *["tool.call"] * 3]
+    assert web.requests.count("/slow/2") == 2 + 3
+
+
 async def test_a_batch_whose_runner_is_killed_again_and_again_costs_what_it_would_have_cost(
     house: House, bench: Bench, web_url: str
 ) -> None:

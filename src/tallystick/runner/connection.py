@@ -15,7 +15,7 @@ _log = structlog.get_logger("tallystick.runner")
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AGAIN: Final = frozenset({408, 425, 429, 502, 503, 504})
 _LEASE_LOST: Final = "leaseLost"
 
 

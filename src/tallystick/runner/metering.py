@@ -1,7 +1,7 @@
 """What a run uses, told to the server as it happens, and money set aside before each call that costs.
 
-An event's id is made of run, node, attempt and the call's place in it. A call that was paid for and then lost with the
-process is made again under the same id, so the customer pays once.
+An event's id is made of run, node and the call's place in it: which of a node's attempts it is, or which of an agent's
+calls. One that was paid for and then lost with the process is made again under the same id, so the customer pays once.
 """
 
 from collections import defaultdict, deque
@@ -22,6 +22,7 @@ from tallystick.kernel.credits import format_credits
 from tallystick.runner import connection
 from tallystick.runner.failures import NodeError, RunRefusedError, Usage
 from tallystick.wire.amounts import Credits
+from tallystick.wire.holds import HoldAnswer
 
 T = TypeVar("T")
 
@@ -59,14 +60,19 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One call of a run: the `ordinal`-th of an attempt at a node."""
+    """One call of a run, the `ordinal`-th of its node; one that failed is tried again in a later attempt."""
 
     node: UUID
     attempt: int
     ordinal: int
     agent: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def event(self) -> str:
+        return f"{self.node}/{self.ordinal}"
+
+    @property
+    def hold(self) -> str:
         return f"{self.node}/{self.attempt}/{self.ordinal}"
 
 
@@ -96,6 +102,9 @@ class Meter:
             result, used = await work()
         except NodeError as failure:
             await self._settle(hold, spot, failure.usage, place)
+            raise
+        except Exception:
+            await self._settle(hold, spot, None, place)
             raise
         await self._settle(hold, spot, used, place)
         return result
@@ -145,24 +154,31 @@ class Meter:
             expires_in=seconds + _MARGIN_SECONDS,
             wait=self.wait_seconds,
         )
-        key = f"{SOURCE}/{self.run}/{spot}"
+        key = f"{SOURCE}/{self.run}/{spot.hold}"
         try:
-            answer = await connection.send(self.server, place_hold(idempotency_key=key))
+            status, hold = await self._place(place_hold(idempotency_key=key))
+            if status not in ("held", "settled"):
+                # Made by an earlier holder of the run; what it set aside then is gone, or expires by itself.
+                status, hold = await self._place(place_hold(idempotency_key=f"{key}/{self.lease}"))
         except RefusedError as refusal:
             raise RunRefusedError(refusal.reason, refusal.error_message, **refusal.details) from refusal
+        return hold if status == "held" else None
+
+    async def _place(self, call: Call[HoldAnswer]) -> tuple[str, UUID | None]:
+        try:
+            hold = (await connection.send(self.server, call)).hold
         except ApiError as error:
             if error.status != _CONFLICT:
                 raise
-            # An earlier holder of the run set another amount aside here; what is left of that expires by itself.
-            answer = await connection.send(self.server, place_hold(idempotency_key=f"{key}/{self.lease}"))
-        return answer.hold.id if answer.hold.status == "held" else None
+            return error.reason, None
+        return hold.status, hold.id
 
     async def _settle(self, hold: UUID | None, spot: Spot, used: Usage | None, place: str) -> None:
         if used is None:
             if hold is not None:
                 await self._try(hold_calls.void_hold(hold))
             return
-        event = self.event(used, str(spot), spot.node, spot.agent)
+        event = self.event(used, spot.event, spot.node, spot.agent)
         if hold is not None:
             settled = await self._try(hold_calls.settle_hold_with(hold, [event], idempotency_key=event.id))
             if settled is not None:

@@ -16,7 +16,7 @@ from tallystick.runner.addresses import Allowed, GuardedTransport
 from tallystick.runner.agents import Conversation
 from tallystick.runner.connectors import CallError, HttpConfig, McpConfig
 from tallystick.runner.expressions import Scope, evaluate, filled, is_true, plain
-from tallystick.runner.failures import NodeError, RunRefusedError, Usage
+from tallystick.runner.failures import NodeError, Usage
 from tallystick.runner.graph import BRANCH, Finished
 from tallystick.runner.language_models import Answer, Endpoint, LanguageModels, Prompt
 from tallystick.runner.metering import Meter, Spot, Worth
@@ -110,7 +110,10 @@ class Outside:
 
 @dataclass(slots=True)
 class Attempt:
-    """`conversation` is an agent's from an earlier attempt. `usages` are booked with the execution, not held before."""
+    """`calls` counts those that were made and are not made again: an agent's, whose conversation outlives an attempt.
+
+    `usages` are booked with the execution, nothing is set aside for them.
+    """
 
     node: Node
     number: int
@@ -127,7 +130,7 @@ class Attempt:
 
     def again(self) -> "Attempt":
         """The next attempt: an agent goes on with its conversation, and what is to be booked stays so."""
-        return replace(self, number=self.number + 1, config=None, calls=0)
+        return replace(self, number=self.number + 1, config=None)
 
     async def run(self) -> Finished:
         """Do what the node says. Raises `NodeError`, `RunRefusedError` and `RunCancelledError`."""
@@ -226,7 +229,11 @@ class Attempt:
             tool = by_name.get(name)
             if tool is None:
                 raise NodeError("toolNotFound", f"There is no tool {name}.")
-            return await self._do(tool, filled(tool.config, {**self.scope, "arguments": arguments}))
+            before = self.calls
+            try:
+                return await self._do(tool, filled(tool.config, {**self.scope, "arguments": arguments}))
+            finally:
+                self.calls = before + 1
 
         text = await self.conversation.answer(ask, call_tool)
         return {"text": text, "steps": self.conversation.steps}
@@ -272,14 +279,11 @@ class Attempt:
 
     async def _paid(self, worth: Worth, work: Callable[[], Awaitable[tuple[T, Usage]]]) -> T:
         self.check()
-        spot = Spot(self.node.uuid, self.number, self.calls + 1, self.agent)
-        try:
-            return await self.meter.paid(spot, worth, self.outside.limits.seconds, work)
-        except RunRefusedError:
-            self.calls -= 1
-            raise
-        finally:
-            self.calls += 1
+        ordinal = self.number if self.conversation is None else self.calls + 1
+        spot = Spot(self.node.uuid, self.number, ordinal, self.agent)
+        result = await self.meter.paid(spot, worth, self.outside.limits.seconds, work)
+        self.calls += 1
+        return result
 
 
 def _child(value: Any) -> int:

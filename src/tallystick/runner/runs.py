@@ -103,22 +103,37 @@ class RunExecutor:
         while True:
             await self._report(node, "running", attempt, started)
             try:
-                finished = await attempt.run()
-                break
-            except NodeError as failure:
-                _log.info("node failed", run=str(self.task.run.uuid), node=node.slug, reason=failure.code)
-                if not failure.again or number >= retry.maximum_attempts:
-                    finished = Finished("error", _failed(failure))
-                    break
+                outcome = await self._tried(node, attempt)
             except (RunRefusedError, RunCancelledError) as stop:
                 await self._stopped(node, attempt, started, stop)
                 raise
+            if isinstance(outcome, Finished):
+                finished = outcome
+                break
+            _log.info("node failed", run=str(self.task.run.uuid), node=node.slug, reason=outcome.code)
+            if not outcome.again or number >= retry.maximum_attempts:
+                finished = Finished("error", _failed(outcome))
+                break
             await asyncio.sleep(retry.initial_interval / 1000 * retry.backoff_coefficient ** (number - 1))
             number += 1
             attempt = attempt.again()
         await self._book(node, attempt, finished.status)
         await self._report(node, finished.status, attempt, started, finished)
         return finished
+
+    async def _tried(self, node: Node, attempt: Attempt) -> Finished | NodeError:
+        """What came of an attempt. Nobody is helped by a run that is claimed again and again because of one node."""
+        try:
+            return await attempt.run()
+        except NodeError as failure:
+            return failure
+        except (RunRefusedError, RunCancelledError):
+            raise
+        except ApiError as error:
+            return NodeError(error.reason or "serverRefused", error.error_message)
+        except Exception as error:  # noqa: BLE001 - the log has it in full
+            _log.exception("node failed", run=str(self.task.run.uuid), node=node.slug)
+            return NodeError("internalError", f"{type(error).__name__}: {error}")
 
     def _attempt(self, node: Node, number: int) -> Attempt:
         outputs = {
@@ -209,7 +224,8 @@ class RunExecutor:
             try:
                 beat = calls.send_heartbeat(run, lease, lease_seconds=self.lease_seconds)
                 answer = await connection.send(self.server, beat)
-            except (LeaseLostError, ApiError):
+            except (LeaseLostError, ApiError) as error:
+                _log.info("lease lost", run=str(run), why=str(error))
                 if running is not None:
                     running.cancel()
                 return
