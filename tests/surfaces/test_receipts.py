@@ -455,3 +455,20 @@ async def test_refunds_at_the_same_time_take_back_each_charge_once(operator: Cal
     receipt = await receipt_of(house.owner, run)
     assert (receipt["totals"]["credits"], receipt["totals"]["charges"]) == (0, 40)
     assert await differences(runtime, house) == []
+
+
+async def test_a_refund_gives_a_budget_its_room_again(operator: Caller, runtime: Runtime) -> None:
+    house = await new_house(operator)
+    cap = {"name": "cap", "scope": "workspace", "per": "run", "amount": 5}
+    assert (await house.owner.post("/v1/budgets", cap)).status_code == 201
+    await report(house, *({"type": "direct.charge", "data": {"run": "capped", "quantity": 3}} for _ in range(2)))
+    assert (await receipt_of(house.owner, "capped"))["totals"]["overBudget"] == 1
+
+    async def hold(key: str) -> int:
+        sent = {"amounts": {"credits": 5}, "run": "capped"}
+        return (await house.owner.post("/v1/holds", sent, headers={"idempotency-key": key})).status_code
+
+    assert await hold("before") == 402
+    assert (await house.operator.post("/v1/runs/capped/refund", {"reason": "r"})).status_code == 200
+    assert await hold("after") == 201
+    assert await differences(runtime, house) == []
