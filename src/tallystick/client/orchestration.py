@@ -103,10 +103,10 @@ def claim_runs(runner: str, *, limit: int = 1, lease_seconds: int = 60) -> Call[
 
 def report_execution(
     run_uuid: UUID | str, execution_uuid: UUID | str, report: wire.ReportExecution
-) -> Call[wire.ReportAnswer]:
+) -> Call[wire.ExecutionAnswer]:
     """For runners: how an execution stands; `cancelling` asks the runner to stop."""
     path = f"/runs/{quote(str(run_uuid), safe='')}/executions/{quote(str(execution_uuid), safe='')}"
-    return _call("PUT", path, wire.ReportAnswer, report)
+    return _call("PUT", path, wire.ExecutionAnswer, report)
 
 
 def send_heartbeat(run_uuid: UUID | str, lease: str, *, lease_seconds: int = 60) -> Call[wire.HeartbeatAnswer]:

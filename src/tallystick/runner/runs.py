@@ -20,7 +20,7 @@ from tallystick.runner.failures import LeaseLostError, NodeError, RunCancelledEr
 from tallystick.runner.graph import Ended, Finished, Graph, chosen_child, leads_to
 from tallystick.runner.metering import Meter
 from tallystick.runner.nodes import Attempt, Outside
-from tallystick.wire.orchestration import ExecutionStatus, FinishRun, Node, ReportExecution, Retry, Task
+from tallystick.wire.orchestration import ExecutionStatus, FinishRun, Node, NodeRetry, ReportExecution, Task
 
 _log = structlog.get_logger("tallystick.runner")
 
@@ -97,7 +97,7 @@ class RunExecutor:
 
     async def _execute(self, node: Node) -> Finished:
         started = self.clock.now()
-        retry = node.retry or Retry()
+        retry = node.retry or NodeRetry()
         number = self._begun.get(node.uuid, 1)
         attempt = self._attempt(node, number)
         while True:

@@ -21,7 +21,7 @@ Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 LeaseSeconds = Annotated[int, msgspec.Meta(ge=1, le=3_600)]
 
 
-class Retry(Wire):
+class NodeRetry(Wire):
     """How often a failed node is tried in all; `initialInterval` in milliseconds, then times `backoffCoefficient`."""
 
     maximum_attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
@@ -46,7 +46,7 @@ class Node(Wire):
     children_uuids: list[UUID] = msgspec.field(default_factory=list)
     fallback_on_failure: bool = False
     fallback_child_uuid: UUID | None = None
-    retry: Retry | None = None
+    retry: NodeRetry | None = None
 
 
 class PutWorkflow(Wire, forbid_unknown_fields=True):
@@ -292,7 +292,7 @@ class ReportExecution(Wire):
     finished_at: dt.datetime | None = None
 
 
-class ReportAnswer(Wire):
+class ExecutionAnswer(Wire):
     """`cancelling`: stop, and finish the run as `cancelled`."""
 
     cancelling: bool

@@ -56,7 +56,7 @@ async def claim_runs(call: Call, body: wire.ClaimRuns) -> wire.ClaimAnswer:
         "runNotOpen",
     ),
 )
-async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.ReportExecution) -> wire.ReportAnswer:
+async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.ReportExecution) -> wire.ExecutionAnswer:
     """For runners: how an execution stands, with its output once it has one. Sent again, it changes nothing."""
     workspace_id, lease = _lease(call, uuid, body.lease)
     told = claims.Report(
@@ -74,7 +74,7 @@ async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.Repo
         finished_at=_instant(body.finished_at, "finishedAt"),
     )
     cancelling = await claims.report(call.runtime.database, uuid, lease, told, workspace_id=workspace_id, now=call.now)
-    return wire.ReportAnswer(cancelling=cancelling)
+    return wire.ExecutionAnswer(cancelling=cancelling)
 
 
 @ROUTES.post(f"{_AT}/{{uuid}}/heartbeat", _RUNNER, status=200, errors=("leaseLost", "runNotFound", "runNotOpen"))
