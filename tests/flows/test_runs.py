@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import random
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -499,6 +501,42 @@ async def test_a_batch_of_fifty_ends_right_with_runners_at_once(plant: Plant) ->
     assert sum(await asyncio.gather(*(runner(f"r{n}") for n in range(5)))) == 50
     status, executed, succeeded, failed, skipped, cancelled = await plant.shown(batch)
     assert (status, executed, succeeded + failed, skipped, cancelled) == ("success", 50, 50, 0, 0)
+
+
+async def test_the_counts_of_a_batch_are_those_of_its_runs_whatever_happens_at_once(plant: Plant) -> None:
+    chance = random.Random(7)
+    batches = [await plant.batch(20), await plant.batch(20)]
+    every = [
+        one.run.id
+        for batch in batches
+        for one in await queries.runs(plant.database, plant.workspace_id, batch_id=batch, limit=20)
+    ]
+
+    async def runner(name: str) -> None:
+        for _ in range(12):
+            for lease in await plant.claim(limit=2, runner=name, seconds=chance.choice([1, 60])):
+                await plant.heartbeat(lease)
+                await plant.report(lease, FILTER, "success", IDS.new(NOW))
+                if chance.random() < 0.8:  # else it is lost
+                    await plant.finish(lease, chance.choice(["success", "error", "skipped", "cancelled"]))
+
+    async def canceller() -> None:
+        for _ in range(8):
+            await plant.cancel(*chance.sample(every, 3))
+        await plant.cancel_batch(batches[0])
+
+    await asyncio.gather(*(runner(f"r{number}") for number in range(4)), canceller())
+    plant.later(3600)
+    while leases := await plant.claim(limit=10):
+        for lease in leases:
+            await plant.finish(lease)
+    for batch in batches:
+        runs_ = await queries.runs(plant.database, plant.workspace_id, batch_id=batch, limit=20)
+        ended = Counter(one.run.status for one in runs_)
+        expected = [ended[name] for name in ("success", "error", "skipped", "cancelled")]
+        status, executed, *counts = await plant.shown(batch)
+        assert (counts, executed) == (expected, 20)
+        assert status in (("cancelled",) if batch == batches[0] else ("success", "error"))
 
 
 async def test_when_the_money_is_gone_the_rest_of_a_batch_is_skipped_and_says_why(plant: Plant) -> None:

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from tallystick.runtime import Runtime
+from tests.make import rows
 from tests.surfaces.conftest import IDS, NOW, Caller, House, new_house
 
 AT = "/v1/orchestration"
@@ -212,6 +214,18 @@ async def test_at_zero_a_run_is_refused_with_the_figures_and_the_way_on(house: H
         details = refused.json()["details"]
         assert (details["available"], details["blocking"]["kind"]) == (0, "balance")
         assert details["wayOn"]
+
+
+async def test_a_hold_for_a_run_of_ours_does_not_start_it_again(house: House, runtime: Runtime) -> None:
+    run = await create(house.owner, await put(house.owner))
+    held = await house.owner.post(
+        "/v1/holds", {"amounts": {"credits": 1}, "run": run["uuid"]}, headers={"idempotency-key": "a hold"}
+    )
+    assert held.status_code == 201, held.text
+    [period] = await rows(
+        runtime.database, "SELECT runs_started FROM billing_period WHERE workspace_id = %s", house.uuid
+    )
+    assert period["runs_started"] == 1
 
 
 async def test_a_run_over_a_budgets_cap_is_refused_by_its_name(house: House) -> None:
