@@ -145,6 +145,28 @@ def _uuid(slug: str) -> Any:
     return uuid_of(slug)
 
 
+async def test_a_runner_that_slept_over_its_lease_finds_its_run_done_and_charges_nothing(
+    house: House, bench: Bench, web: Web, web_url: str
+) -> None:
+    uuid = await bench.start(http("slow", f"{web_url}/slow/1", "after"), chat("after", "Go on."))
+    with runner_process(house, bench) as sleeper:
+        await asyncio.to_thread(web.slow.wait, 20)
+        sleeper.send_signal(signal.SIGSTOP)
+        web.go_on.set()
+        async with bench.running():
+            run = await bench.ended(uuid)
+        assert (run.status, path_of(run)) == ("success", "slow:success after:success")
+        charged = bench.charges()
+        sleeper.send_signal(signal.SIGCONT)
+        sleeper.terminate()
+        assert sleeper.wait(20) == 0
+    assert web.requests == ["/slow/1"] * 2
+    assert bench.charges() == charged
+    assert types(bench) == ["llm.tokens", *["orchestration.execution"] * 2, "tool.call"]
+    assert await bench.get(uuid) == run
+    assert await nothing_is_held(bench)
+
+
 async def test_a_runner_told_to_end_leaves_its_run_to_the_next_at_once(bench: Bench, web: Web, web_url: str) -> None:
     uuid = await bench.start(http("slow", f"{web_url}/slow/1", "after"), chat("after", "Go on."))
     async with bench.running(lease_seconds=60) as runner:

@@ -262,6 +262,23 @@ async def test_a_cancelled_run_ends_between_two_nodes(bench: Bench, web: Web, we
     assert types(bench) == ["orchestration.execution", "tool.call"]
 
 
+async def test_a_cancelled_agent_ends_between_two_calls_and_pays_for_those_it_made(
+    bench: Bench, web: Web, web_url: str
+) -> None:
+    tool = {**TOOL, "config": {"url": f"{web_url}/slow/2"}}
+    config = {"model": "tally-small", "prompt": "[[steps 5]]", "tools": [tool]}
+    run = await bench.start(node("scout", "answer", config, kind="agent", integrationSlug="local"))
+    async with bench.running(lease_seconds=1):
+        await asyncio.to_thread(web.slow.wait, 10)
+        await bench.client.send(calls.cancel_runs(run))
+        # Its next heartbeat hears of it.
+        await asyncio.sleep(0.7)
+        web.go_on.set()
+        ended = await bench.ended(run)
+    assert (ended.status, path_of(ended)) == ("cancelled", "scout:cancelled")
+    assert types(bench) == ["llm.tokens", "llm.tokens", "orchestration.execution", "tool.call", "tool.call"]
+
+
 async def test_a_batch_runs_each_record_once_and_no_more_at_once_than_allowed(
     bench: Bench, web: Web, web_url: str
 ) -> None:
