@@ -82,6 +82,9 @@ async def test_of_several_events_those_beyond_the_hold_are_flagged(till: Till) -
     )
     assert await flags(till) == {"e1": False, "e2": False, "e3": True, "c1": False, "c2": True}
     assert (await till.figures(), await till.figures("tool_runs")) == ((5.5, 0), (8, 0))
+    # Of tool runs this one says nothing: they are above no hold.
+    await till.settle(await till.place(1), call | {"id": "c3"})
+    assert (await flags(till))["c3"] is False
     await till.verified()
 
 

@@ -58,15 +58,23 @@ class Scope:
 class Cover:
     """What a hold has set aside for the usage that settles it, counted down while that is booked.
 
-    `left` is nano-units of credits and of tool runs.
+    `left` is nano-units of credits and of tool runs; None for a balance that the hold does not speak of.
     """
 
-    left: list[int]
+    left: list[int | None]
+
+    @classmethod
+    def of(cls, hold: "Hold") -> "Cover":
+        """What an open hold still has set aside."""
+        return cls([hold.credits if hold.asked_credits else None, hold.tool_runs if hold.asked_tool_runs else None])
 
     def is_exceeded_by(self, place: int, amount: int) -> bool:
         """Take `amount` of one unit; whether that is more than was left of it (rule M8)."""
-        self.left[place] -= amount
-        return amount > 0 and self.left[place] < 0
+        before = self.left[place]
+        if before is None:
+            return False
+        self.left[place] = before - amount
+        return amount > 0 and before < amount
 
 
 @dataclass(slots=True)

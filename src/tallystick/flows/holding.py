@@ -21,7 +21,7 @@ from tallystick.domain.ledger import BALANCE_MAX, BalanceOutOfRangeError, Book
 from tallystick.flows.caps import Caps
 from tallystick.flows.due import release
 from tallystick.kernel.errors import TallystickError
-from tallystick.kernel.ids import Ids
+from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import holds
 from tallystick.store.database import Connection
 from tallystick.store.holds import Facts
@@ -133,7 +133,7 @@ class Holding:
 
     def cover(self, charges: Mapping[int, Sequence[Charge]]) -> None:
         """Say of each settle's charges which hold they settle, before they are booked."""
-        covers = {hold.id: Cover([hold.credits, hold.tool_runs]) for hold in self._touched.values()}
+        covers = {hold.id: Cover.of(hold) for hold in self._touched.values()}
         for change in self._changes:
             for charge in charges.get(id(change), ()):
                 charge.settles = covers[change.hold_id]
@@ -146,8 +146,8 @@ class Holding:
         for change in self._changes:
             if change.error is None and not change.repeated and change.hold is not None:
                 self._change(change, change.hold, charges.get(id(change), ()))
-        for hold in self._touched.values():
-            for book in self._books[hold.workspace_id].values():
+        for workspace_id in distinct(hold.workspace_id for hold in self._touched.values()):
+            for book in self._books[workspace_id].values():
                 book.let_go(ids.new(self._now), at=self._now)
         self._place_all(ids)
         for operation in (*self._places, *self._changes):
