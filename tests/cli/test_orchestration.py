@@ -71,7 +71,8 @@ def test_a_run_is_made_listed_shown_and_cancelled(tally: Shell, workflow: str) -
     run = made.answer["run"]
     assert run["status"] == "pending"
     assert '"age": 40.50' in made.stdout
-    assert tally("orchestration", "run", "get", run["uuid"]).answer["run"] == run
+    for name in ((run["uuid"],), ("--run-uuid", run["uuid"])):
+        assert tally("orchestration", "run", "get", *name).answer["run"] == run
     listed = tally("orchestration", "run", "list", "--workflow-uuid", workflow, "--status", "pending").answer["runs"]
     assert listed == [run]
     cancelled = tally("orchestration", "run", "cancel", run["uuid"])
@@ -101,7 +102,8 @@ def test_a_batch_is_made_from_a_file_waited_for_and_shown(tally: Shell, shop: Sh
         done = tally(*create, "--data-file", "leads.jsonl", "--wait-until-finished")
     batch = done.answer["batch"]
     assert (done.status, done.stderr, batch["status"], batch["executedRunsCount"]) == (0, "", "success", 2)
-    assert tally("orchestration", "batch", "get", batch["uuid"]).answer["batch"] == batch
+    for name in ((batch["uuid"],), ("--batch-uuid", batch["uuid"])):
+        assert tally("orchestration", "batch", "get", *name).answer["batch"] == batch
     runs = tally("orchestration", "run", "list", "--batch-uuid", batch["uuid"]).answer["runs"]
     assert [run["data"] for run in runs] == [{"n": 1}, {"n": 2}]
     waiting = tally(*create, "--data", "-", input='[{"n": 3}]').answer["batch"]

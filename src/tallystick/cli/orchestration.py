@@ -140,7 +140,8 @@ def create_run(
 
 @client_command(run_app, "get", table=_RUN)
 def get_run(
-    uuid: Annotated[str, typer.Argument(metavar="UUID", help="The run.")],
+    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", help="The run.")] = None,
+    run_uuid: Annotated[str | None, typer.Option("--run-uuid", help="The same as an option.")] = None,
 ) -> "Call[Any]":
     """Print a run with its executions, and what its nodes gave.
 
@@ -150,7 +151,7 @@ def get_run(
     """
     from tallystick.client import orchestration
 
-    return orchestration.run(uuid)
+    return orchestration.run(_one(uuid, run_uuid, "--run-uuid"))
 
 
 @client_command(run_app, "list", table=listed("runs", *_RUNS))
@@ -235,7 +236,8 @@ def create_batch(
 
 @client_command(batch_app, "get")
 def get_batch(
-    uuid: Annotated[str, typer.Argument(metavar="UUID", help="The batch.")],
+    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", help="The batch.")] = None,
+    batch_uuid: Annotated[str | None, typer.Option("--batch-uuid", help="The same as an option.")] = None,
 ) -> "Call[Any]":
     """Print how far a batch is, and what it has cost.
 
@@ -245,7 +247,7 @@ def get_batch(
     """
     from tallystick.client import orchestration
 
-    return orchestration.batch(uuid)
+    return orchestration.batch(_one(uuid, batch_uuid, "--batch-uuid"))
 
 
 @client_command(batch_app, "list", table=listed("batches", *_BATCHES, "createdAt", "finishedAt"))
@@ -282,6 +284,14 @@ def cancel_batch(
     from tallystick.client import orchestration
 
     return orchestration.cancel_batch(uuid)
+
+
+def _one(given: str | None, option: str | None, name: str) -> str:
+    """What is named, as an argument or as an option."""
+    found = given or option
+    if found is None:
+        raise typer.BadParameter("say which one.", param_hint=name)
+    return found
 
 
 def _json_of(text: str, where: str) -> Any:
