@@ -544,3 +544,38 @@ async def test_a_hold_that_waits_gets_what_another_one_frees(till: Till, committ
     await holds.void(committer, request, first.id, now=till.at)
     assert (await waiting).credits == 9 * NANO
     await till.verified()
+
+
+# Several servers
+
+
+async def test_servers_together_let_no_more_through_than_there_is(priced: Database, database_url: str) -> None:
+    till = await open_till(priced)
+    await till.grant(50)
+    databases = [Database(database_url, pool_size=2) for _ in range(3)]
+    committers = []
+    for database in databases:
+        await database.open()
+        names = Names(make.MODELS)
+        committers.append(
+            Committer(database, names=names, catalogs=CatalogCache(), limits=IngestLimits(), ids=IDS, commit_max=7)
+        )
+    try:
+        # Each key is sent to two of them at once.
+        asked = [till.placing(1, key=f"{n}") for n in range(100)] + [till.placing(1, key=f"{n}") for n in range(100)]
+        await asyncio.gather(*(committers[n % 3].submit(batch) for n, batch in enumerate(asked)))
+        operations = [batch.operation for batch in asked if batch.operation is not None]
+        granted = {one.hold.id for one in operations if one.hold is not None}
+        assert len(granted) == 50
+        assert {one.error.code for one in operations if one.error is not None} == {"notEnoughCredits"}
+        assert await till.figures() == (50, 50)
+        open_holds = [one.hold for one in operations if one.hold is not None and not one.repeated]
+        ends = [till.settling(hold, direct(f"{hold.id}", 1), key="end") for hold in open_holds for _ in range(2)]
+        await asyncio.gather(*(committers[n % 3].submit(batch) for n, batch in enumerate(ends)))
+        assert await till.figures() == (0, 0)
+        assert not any((await flags(till)).values())
+    finally:
+        for committer, database in zip(committers, databases, strict=True):
+            await committer.close()
+            await database.close()
+    await till.verified()
