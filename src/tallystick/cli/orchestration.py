@@ -140,7 +140,7 @@ def create_run(
 
 @client_command(run_app, "get", table=_RUN)
 def get_run(
-    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", help="The run.")] = None,
+    uuid: Annotated[str | None, typer.Argument(metavar="UUID", help="The run.")] = None,
     run_uuid: Annotated[str | None, typer.Option("--run-uuid", help="The same as an option.")] = None,
 ) -> "Call[Any]":
     """Print a run with its executions, and what its nodes gave.
@@ -236,7 +236,7 @@ def create_batch(
 
 @client_command(batch_app, "get")
 def get_batch(
-    uuid: Annotated[str | None, typer.Argument(metavar="[UUID]", help="The batch.")] = None,
+    uuid: Annotated[str | None, typer.Argument(metavar="UUID", help="The batch.")] = None,
     batch_uuid: Annotated[str | None, typer.Option("--batch-uuid", help="The same as an option.")] = None,
 ) -> "Call[Any]":
     """Print how far a batch is, and what it has cost.
