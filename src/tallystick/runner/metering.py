@@ -6,7 +6,7 @@ calls. One that was paid for and then lost with the process is made again under 
 
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -16,7 +16,7 @@ import structlog
 from tallystick.client import ApiError, AsyncClient, hold_calls
 from tallystick.client.errors import RefusedError
 from tallystick.client.events import EncodedEvent, encode_event
-from tallystick.client.replies import Call
+from tallystick.client.replies import WORKSPACE_HEADER, Call
 from tallystick.kernel.clock import Clock
 from tallystick.kernel.credits import format_credits
 from tallystick.runner import connection
@@ -166,7 +166,7 @@ class Meter:
 
     async def _place(self, call: Call[HoldAnswer]) -> tuple[str, UUID | None]:
         try:
-            hold = (await connection.send(self.server, call)).hold
+            hold = (await connection.send(self.server, self._here(call))).hold
         except ApiError as error:
             if error.status != _CONFLICT:
                 raise
@@ -191,9 +191,13 @@ class Meter:
             await self._try(hold_calls.void_hold(hold))
         await self.book([event])
 
+    def _here(self, call: Call[T]) -> Call[T]:
+        """The call about the run's workspace: an operator's runner works for all of them."""
+        return replace(call, headers={**call.headers, WORKSPACE_HEADER: str(self.workspace)})
+
     async def _try(self, call: Call[T]) -> T | None:
         try:
-            return await connection.send(self.server, call)
+            return await connection.send(self.server, self._here(call))
         except ApiError as error:
             _log.info("hold can't be finished", path=call.path, reason=error.reason)
             return None

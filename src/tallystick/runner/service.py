@@ -1,12 +1,10 @@
 """The runner as a service: claims what waits, runs several at once, and lets go of all of it when told to end."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
-from uuid import UUID
 
 import httpx2
 import structlog
@@ -25,6 +23,7 @@ from tallystick.wire.orchestration import Task
 _log = structlog.get_logger("tallystick.runner")
 
 _GRACE_SECONDS: Final = 10.0
+_CLAIM_MAX: Final = 100
 _CLIENT_SECONDS: Final = 90.0
 
 
@@ -52,7 +51,6 @@ class Runner:
     clock: Clock
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _experience: Experience = field(default_factory=Experience)
-    _clients: dict[UUID, AsyncClient] = field(default_factory=dict)
     _running: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def stop(self) -> None:
@@ -73,7 +71,9 @@ class Runner:
             await self._let_go()
 
     async def _claim(self, limit: int) -> list[Task]:
-        wanted = calls.claim_runs(self.options.name, limit=limit, lease_seconds=self.options.lease_seconds)
+        wanted = calls.claim_runs(
+            self.options.name, limit=min(limit, _CLAIM_MAX), lease_seconds=self.options.lease_seconds
+        )
         asking = asyncio.create_task(connection.send(self.server, wanted))
         stopped = asyncio.create_task(self._until_stopped())
         await asyncio.wait({asking, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -84,10 +84,9 @@ class Runner:
         return asking.result().tasks
 
     def _start(self, task: Task) -> None:
-        server = self._client_of(task.run.workspace_uuid)
         options = self.options
         meter = Meter(
-            server=server,
+            server=self.server,
             clock=self.clock,
             experience=self._experience,
             workspace=task.run.workspace_uuid,
@@ -97,7 +96,7 @@ class Runner:
             lease=task.lease,
             wait_seconds=options.hold_wait_seconds,
         )
-        executor = RunExecutor(server, self.clock, self.outside, meter, task, options.lease_seconds, self.stopping)
+        executor = RunExecutor(self.server, self.clock, self.outside, meter, task, options.lease_seconds, self.stopping)
         running = asyncio.create_task(self._watched(executor), name=f"run {task.run.uuid}")
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -109,11 +108,6 @@ class Runner:
             _log.warning("run left", run=str(executor.task.run.uuid), reason=error.reason, message=error.error_message)
         except Exception:  # noqa: BLE001 - one run must not end the others; its lease runs out and it is claimed again
             _log.exception("run left", run=str(executor.task.run.uuid))
-
-    def _client_of(self, workspace: UUID) -> AsyncClient:
-        if workspace not in self._clients:
-            self._clients[workspace] = _client(self.options, str(workspace))
-        return self._clients[workspace]
 
     async def _pause(self) -> None:
         """Wait for the next look, or until a run has ended and there is room, or until told to stop."""
@@ -136,13 +130,6 @@ class Runner:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for client in self._clients.values():
-            with contextlib.suppress(Exception):
-                await client.aclose()
-
-
-def _client(options: Options, workspace: str | None = None) -> AsyncClient:
-    return AsyncClient(options.base_url, options.token, workspace_uuid=workspace, timeout=_CLIENT_SECONDS)
 
 
 @asynccontextmanager
@@ -152,7 +139,7 @@ async def opened(options: Options, clock: Clock | None = None) -> AsyncIterator[
     async with (
         httpx2.AsyncClient(verify=certificates(), timeout=seconds) as ours,
         httpx2.AsyncClient(transport=GuardedTransport(options.limits.allowed), timeout=seconds) as guarded,
-        _client(options) as server,
+        AsyncClient(options.base_url, options.token, timeout=_CLIENT_SECONDS) as server,
     ):
         outside = Outside(options.limits, LanguageModels(ours, guarded), guarded)
         yield Runner(options, server, outside, clock or SystemClock())
