@@ -223,6 +223,16 @@ def test_a_hold_that_may_have_been_placed_in_vain_is_found_by_its_key_and_releas
     assert len({(call.body, call.headers["idempotency-key"]) for call in asked}) == 1
 
 
+def test_a_hold_that_nobody_waits_for_any_more_is_looked_for() -> None:
+    world = World()
+    opening = world.state.open()
+    assert isinstance(next(opening), Ask)
+    opening.close()
+    assert (world.state.has_ended, world.state.due_at()) == (True, 1008)
+    world.now = 1008
+    assert world.drive(world.state.end_rest(), holds(1), hold(1), hold(1, 0)) == ["holds", "holds", f"{ONE}/void"]
+
+
 def test_a_question_that_never_left_or_was_refused_later_leaves_nothing_behind() -> None:
     world = World(attempts=1)
     with pytest.raises(ServerUnreachableError):

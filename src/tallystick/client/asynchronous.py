@@ -37,7 +37,7 @@ _CLIENTS: "Final[weakref.WeakSet[AsyncClient]]" = weakref.WeakSet()
 def _at_exit() -> None:
     """Before the recorders' own end of the program: what runs still have to tell goes there."""
     for client in list(_CLIENTS):
-        client.leave()
+        client._leave()
 
 
 class AsyncClient:
@@ -112,7 +112,7 @@ class AsyncClient:
         """
         return metered_tool(self, fields)
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """At the end of the program, with no event loop: what runs still had to tell is sent like recorded events."""
         self._recorders.usual.leave(self._keeper.abandon())
 

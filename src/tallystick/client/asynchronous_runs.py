@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeVar
 from tallystick.client.asking import Ask, Record, Steps, Tell
 from tallystick.client.calls import Amount
 from tallystick.client.delivery import NoReply, Pause, Reply
-from tallystick.client.errors import EventProblem, ServerUnreachableError
+from tallystick.client.errors import EventProblem
 from tallystick.client.events import EncodedEvent, EventMaker
 from tallystick.client.holding import RunState
 from tallystick.client.holds import OpenHold
@@ -72,7 +72,8 @@ class AsyncRun(Reporting):
         try:
             async with self._sending:
                 await self._keeper.do(self._state.open())
-        except ServerUnreachableError:
+        except BaseException:
+            # A hold that may be there though nobody knows is looked for; else there is nothing to look after.
             self._keeper.watch(self)
             self._plan()
             raise
@@ -145,6 +146,7 @@ class AsyncRun(Reporting):
             if self._state.has_ended:
                 self._keeper.release(self)
             return
+        self._keeper.watch(self)
         loop = asyncio.get_running_loop()
         at = loop.time() + max(due - machine_time.monotonic(), _BETWEEN_LOOKS)
         if self._timer is not None:

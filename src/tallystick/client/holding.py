@@ -172,10 +172,11 @@ class RunState:
         begun = self._rules.time()
         try:
             placed = (yield from ask(call, self._rules, retrying)).hold
-        except ServerUnreachableError as error:
-            if error.was_sent:
-                life = terms.expires_in or _LIFE_UNLESS_TOLD
+        except (ServerUnreachableError, GeneratorExit) as error:
+            # No answer, or nobody waits for it any more; the hold may be there all the same.
+            if isinstance(error, GeneratorExit) or error.was_sent:
                 now = self._rules.time()
+                life = terms.expires_in or _LIFE_UNLESS_TOLD
                 self._strays.append(Stray(call, key, now + self._rules.policy.retrying.longest, now + life))
             raise
         if placed.status != "held":

@@ -85,7 +85,9 @@ class RunAccount:
         self._keys = itertools.count()
 
     def add(self, hold: OpenHold) -> None:
+        """Book a hold that has ended."""
         with self._lock:
+            self.placed.discard(hold.id)
             for unit, nano in hold.settled.items():
                 self._settled[unit] = self._settled.get(unit, 0) + nano
 

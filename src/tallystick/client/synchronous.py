@@ -55,7 +55,8 @@ class Client:
     `workspace_uuid` selects a workspace for an operator's token. `subject` and `source` are those of recorded events
     that name none; without a subject they belong to the token's workspace. `timeout` is in seconds, per request.
     `on_problem` is called, from another thread, for every recorded event that the server does not take. When the server
-    can't be reached, a run does not start (`unreachable="closed"`), or may within the bounds of a `Lease`.
+    can't be reached, a run does not start (`unreachable="closed"`), or may within the bounds of a `Lease`; its account
+    is `lease`. `runs` says how long runs try to reach it, and how often they settle.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Any, Final, Self, TypeVar
 from tallystick.client.asking import Ask, Record, Steps, Tell
 from tallystick.client.calls import Amount
 from tallystick.client.delivery import NoReply, Pause, Reply
-from tallystick.client.errors import EventProblem, ServerUnreachableError
+from tallystick.client.errors import EventProblem
 from tallystick.client.events import EncodedEvent, EventMaker
 from tallystick.client.holding import RunState
 from tallystick.client.holds import OpenHold
@@ -41,7 +41,8 @@ class Run(Reporting):
         try:
             with self._sending:
                 self._keeper.do(self._state.open())
-        except ServerUnreachableError:
+        except BaseException:
+            # A hold that may be there though nobody knows is looked for; else there is nothing to look after.
             self._keeper.watch(self)
             self._keeper.release(self)
             raise
