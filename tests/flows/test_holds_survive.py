@@ -2,7 +2,7 @@
 PostgreSQL are killed by -9. Afterwards every acknowledged operation is there once, nothing was approved or spent that
 was not there, and `tally verify` is clean.
 
-`TALLY_TEST_OPERATIONS` is how many: some hundreds by default, a hundred thousand for a long run.
+`TALLY_TEST_OPERATIONS` is how many: fifteen hundred by default, a hundred thousand for a long run.
 """
 
 import asyncio
