@@ -1,6 +1,7 @@
 """A till: holds on one workspace through the real flow, several operations in one commit where a test wants that."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -64,8 +65,15 @@ class Till:
         """A commit's part that sets amounts aside."""
         amounts = Amounts(nano(money), nano(runs))
         body = hash_of("place", amounts, sorted(scope.items()), seconds)
+        named = {kind: name for kind, name in scope.items() if kind not in ("run", "api_key")}
         place = Place(
-            self.workspace_id, self._key(key), body, amounts=amounts, scope=self.scope(**scope), seconds=seconds
+            self.workspace_id,
+            self._key(key),
+            body,
+            amounts=amounts,
+            scope=self.scope(**scope),
+            seconds=seconds,
+            names=json.dumps(named),
         )
         return Batch([], self.at, operation=place)
 

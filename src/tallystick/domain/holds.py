@@ -79,7 +79,10 @@ class Cover:
 
 @dataclass(slots=True)
 class Hold:
-    """One hold while its workspace is locked; `credits` and `tool_runs` are what is still set aside."""
+    """One hold while its workspace is locked; `credits` and `tool_runs` are what is still set aside.
+
+    `names` is JSON: how the request called project, user, workflow and agent.
+    """
 
     workspace_id: UUID
     id: UUID
@@ -98,6 +101,7 @@ class Hold:
     workflow_id: UUID | None
     agent_id: UUID | None
     api_key: str | None
+    names: str
     created_at: dt.datetime
     expires_at: dt.datetime
     finished_at: dt.datetime | None = None

@@ -45,11 +45,12 @@ class Operation(msgspec.Struct, eq=False):
 
 
 class Place(Operation, kw_only=True):
-    """Set amounts aside for `seconds`. `key` is its Idempotency-Key, or one made up."""
+    """Set amounts aside for `seconds`. `key` is its Idempotency-Key, or one made up; `names` is Hold's."""
 
     amounts: Amounts
     scope: Scope
     seconds: int
+    names: str = "{}"
 
 
 class Change(Operation, kw_only=True):
@@ -261,6 +262,7 @@ class Holding:
             workflow_id=scope.workflow_id,
             agent_id=scope.agent_id,
             api_key=scope.api_key,
+            names=place.names,
             created_at=self._now,
             expires_at=self._now + dt.timedelta(seconds=place.seconds),
         )

@@ -61,12 +61,13 @@ async def place(
     """
     ids = await names.ids(database, request.workspace_id, named, now)
     scope = Scope(run, ids.get("project"), ids.get("user"), ids.get("workflow"), ids.get("agent"), api_key)
+    called = msgspec.json.encode(named).decode()
     loop = asyncio.get_running_loop()
     begun = loop.time()
     patience = dt.timedelta(seconds=wait)
     while True:
         operation = Place(
-            request.workspace_id, request.key, request.hash, amounts=amounts, scope=scope, seconds=seconds
+            request.workspace_id, request.key, request.hash, amounts=amounts, scope=scope, seconds=seconds, names=called
         )
         gone = dt.timedelta(seconds=loop.time() - begun)
         await committer.submit(Batch([], now + gone, operation=operation))
@@ -142,12 +143,12 @@ async def direct_charge(
 
 
 def _usage_of(hold: Hold, amounts: Amounts) -> dict[str, str]:
+    """What it is for goes by the names that the hold was asked for with: it may be the first that is heard of them."""
     data = {"hold": str(hold.id), "quantity": format_credits(amounts.credits)}
     if amounts.tool_runs:
         data["toolRuns"] = format_credits(amounts.tool_runs)
+    data |= msgspec.json.decode(hold.names, type=dict[str, str])
     scope = hold.scope
-    ids = {"project": scope.project_id, "user": scope.user_id, "workflow": scope.workflow_id, "agent": scope.agent_id}
-    data |= {name: str(value) for name, value in ids.items() if value is not None}
     if scope.run is not None:
         data["run"] = scope.run
     if scope.api_key is not None:

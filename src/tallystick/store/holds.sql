@@ -26,14 +26,15 @@ WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held' AND h.expire
 -- name: insert
 INSERT INTO hold (
     workspace_id, id, key, request_hash, status, credits, tool_runs, asked_credits, asked_tool_runs, settled_credits,
-    settled_tool_runs, run, project_id, user_id, workflow_id, agent_id, api_key, created_at, expires_at, finished_at,
-    finish_key, finish_hash
+    settled_tool_runs, run, project_id, user_id, workflow_id, agent_id, api_key, names, created_at, expires_at,
+    finished_at, finish_key, finish_hash
 )
 SELECT * FROM unnest(
     %(workspace_id)b::uuid[], %(id)b::uuid[], %(key)b::text[], %(request_hash)b::bytea[], %(status)b::text[],
     %(credits)b::bigint[], %(tool_runs)b::bigint[], %(asked_credits)b::bigint[], %(asked_tool_runs)b::bigint[],
     %(settled_credits)b::bigint[], %(settled_tool_runs)b::bigint[], %(run)b::text[], %(project_id)b::uuid[],
     %(user_id)b::uuid[], %(workflow_id)b::uuid[], %(agent_id)b::uuid[], %(api_key)b::text[],
+    %(names)b::text[],
     %(created_at)b::timestamptz[], %(expires_at)b::timestamptz[], %(finished_at)b::timestamptz[],
     %(finish_key)b::text[], %(finish_hash)b::bytea[]
 )

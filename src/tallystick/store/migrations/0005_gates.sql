@@ -2,7 +2,8 @@
 
 -- tenant: an amount set aside for work that runs. credits and tool_runs are what is still set aside, 0 once it ended;
 -- asked_* is what was approved, settled_* what its settles booked. key is the request's Idempotency-Key, finish_key that
--- of the request that ended it. Resources are by id, run and api_key as reported.
+-- of the request that ended it. Resources are by id, run and api_key as reported; names is JSON of how the request called
+-- the resources, for the usage that a settle by amount makes up.
 CREATE TABLE hold (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -21,6 +22,7 @@ CREATE TABLE hold (
     workflow_id uuid,
     agent_id uuid,
     api_key text,
+    names text NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     finished_at timestamptz,
