@@ -217,6 +217,6 @@ def test_holds_survive_kills_and_nothing_is_overspent(server: Server, tmp_path: 
     )
     # The kills struck while requests were on their way, and all that may be said was said.
     assert all(path.stat().st_size for path in tmp_path.glob("unanswered.*"))
-    said = ("approved", "refused", "settle", "part", "void", "extend", "repeat", "grant", "too late")
+    said = ("approved", "refused", "settle", "part", "void", "extend", "repeat", "grant")
     assert all(told.count[kind] for kind in said), told.count
     asyncio.run(check(sockets.url(server.home), told))
