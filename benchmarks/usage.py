@@ -24,7 +24,7 @@ import uvloop
 from psycopg.rows import dict_row, tuple_row
 
 from benchmarks.figures import Figure, keep
-from tallystick.domain.metrics import Metrics, Range, Series, metrics_of
+from tallystick.domain.metering.metrics import Metrics, Range, Series, metrics_of
 from tallystick.queries import usage
 from tallystick.store.database import Database
 from tallystick.store.embedded import EmbeddedServer

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import msgspec
 
+from tallystick.domain.credits.grants import Grant, GrantTerms
 from tallystick.domain.differences import Difference
-from tallystick.domain.events import UsageEvent, Window, read_event
-from tallystick.domain.grants import Grant, GrantTerms
-from tallystick.domain.meters import Meter as OperatorMeter
+from tallystick.domain.metering.events import UsageEvent, Window, read_event
+from tallystick.domain.metering.meters import Meter as OperatorMeter
 from tallystick.flows import grants, prices, subscriptions
 from tallystick.flows.batches import Batch, Outcome
 from tallystick.flows.catalog import CatalogCache

@@ -9,7 +9,7 @@ from benchmarks import ingest, soak, usage
 from benchmarks.__main__ import LARGEST, NAMES
 from benchmarks.figures import Figure
 
-from tallystick.domain.events import UsageEvent, Window
+from tallystick.domain.metering.events import UsageEvent, Window
 from tallystick.flows.batches import Batch
 from tallystick.flows.names import Item
 from tallystick.kernel.clock import SystemClock

@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid5
 
-from tallystick.domain.holds import Amounts, Hold, Scope
-from tallystick.domain.plans import PlanVersion
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.credits.holds import Amounts, Hold, Scope
 from tallystick.flows import due, holds, subscriptions
 from tallystick.flows.batches import Batch
 from tallystick.flows.holding import Change, Extend, Operation, Place, Settle, Void

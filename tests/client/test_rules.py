@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tallystick.client.batching import Batching, Outbox
 from tallystick.client.delivery import NoReply, Outcome, Pause, Post, Reply, Retrying, deliver
 from tallystick.client.events import ON_THE_WIRE, EncodedEvent, encode_event
-from tallystick.domain.events import EventData
+from tallystick.domain.metering.events import EventData
 
 NOON = dt.datetime(2026, 3, 14, 12, 0, 0, 123456, dt.UTC)
 

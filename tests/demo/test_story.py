@@ -22,7 +22,7 @@ from tallystick.demo.calendar import DAYS
 from tallystick.demo.generator import SEED, events
 from tallystick.demo.run import reachable
 from tallystick.demo.story import Beginning
-from tallystick.domain.metrics import Range
+from tallystick.domain.metering.metrics import Range
 from tallystick.kernel.clock import FrozenClock
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError

@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 from uuid import UUID, uuid5
 
-from tallystick.domain.prices import BEGINNING, PriceVersion
-from tallystick.domain.rates import canonical_rates
+from tallystick.domain.metering.prices import BEGINNING, PriceVersion
+from tallystick.domain.metering.rates import canonical_rates
 
 CREATED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.balances import shown, state_of, used_hundredths
+from tallystick.domain.credits.balances import shown, state_of, used_hundredths
 from tallystick.kernel.credits import NANO
 
 A = 10_000 * NANO

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.budgets import PERIODS, SCOPES, Budget, Usage, WindowKey, check_budget, windows
-from tallystick.domain.gates import Funds, Standing, decide_hold
-from tallystick.domain.holds import Amounts, Scope
+from tallystick.domain.credits.budgets import PERIODS, SCOPES, Budget, Usage, WindowKey, check_budget, windows
+from tallystick.domain.credits.gates import Funds, Standing, decide_hold
+from tallystick.domain.credits.holds import Amounts, Scope
 from tallystick.kernel.errors import TallystickError
 
 AT: Final = dt.datetime(2026, 3, 14, 9, 41, 7, tzinfo=dt.UTC)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.counters import MAX_COUNT, TokenCounters, disjoint, read_counters
+from tallystick.domain.metering.counters import MAX_COUNT, TokenCounters, disjoint, read_counters
 from tallystick.kernel.errors import TallystickError
 
 # reported -> disjoint, in the order of TokenCounters

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.estimates import needed_for, percentile, spread_of
+from tallystick.domain.runs.estimates import needed_for, percentile, spread_of
 from tallystick.kernel.errors import TallystickError
 
 SAMPLES = st.lists(st.integers(-(10**12), 10**15), min_size=1, max_size=40)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.budgets import Budget, Usage, WindowKey
-from tallystick.domain.gates import (
+from tallystick.domain.credits.budgets import Budget, Usage, WindowKey
+from tallystick.domain.credits.gates import (
     ACTIONS,
     REASONS,
     Decision,
@@ -24,7 +24,7 @@ from tallystick.domain.gates import (
     overage_of,
     standing_of,
 )
-from tallystick.domain.holds import Amounts
+from tallystick.domain.credits.holds import Amounts
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 

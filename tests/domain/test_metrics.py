@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tallystick.domain.metrics import (
+from tallystick.domain.metering.metrics import (
     GROUPS,
     Item,
     Range,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tallystick.domain.counters import TokenCounters
-from tallystick.domain.meters import CATEGORIES, SHIPPED, Meter, check_meter
-from tallystick.domain.prices import (
+from tallystick.domain.metering.counters import TokenCounters
+from tallystick.domain.metering.meters import CATEGORIES, SHIPPED, Meter, check_meter
+from tallystick.domain.metering.prices import (
     BEGINNING,
     PriceBook,
     PriceVersion,
@@ -22,7 +22,7 @@ from tallystick.domain.prices import (
     targets_for_model,
     targets_for_tool_call,
 )
-from tallystick.domain.pricing import (
+from tallystick.domain.metering.pricing import (
     Use,
     amount,
     nano_usd,
@@ -32,7 +32,7 @@ from tallystick.domain.pricing import (
     tariff_for_type,
     version_for,
 )
-from tallystick.domain.rates import canonical_rates, compile_rates
+from tallystick.domain.metering.rates import canonical_rates, compile_rates
 from tallystick.kernel.errors import TallystickError
 from tests.domain.price_factory import price, token_price
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.counters import REPORTED, TokenCounters
-from tallystick.domain.prices import PriceVersion
-from tallystick.domain.rating import (
+from tallystick.domain.metering.counters import REPORTED, TokenCounters
+from tallystick.domain.metering.prices import PriceVersion
+from tallystick.domain.metering.rating import (
     cost_of_tokens,
     exact_cost_of_tokens,
     rate_percentage,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.rights import (
+from tallystick.domain.identity.rights import (
     PERMISSIONS,
     ROLES,
     Membership,

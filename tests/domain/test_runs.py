@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.runs import (
+from tallystick.domain.runs.states import (
     BATCH_TRANSITIONS,
     ENDED,
     TRANSITIONS,

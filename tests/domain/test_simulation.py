@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.domain.booked import Booked, Used, uses_of
-from tallystick.domain.events import EventData
-from tallystick.domain.prices import PriceBook
-from tallystick.domain.repricing import Repricer
-from tallystick.domain.simulation import Amounts, Levers, Outcome, Run, simulate
+from tallystick.domain.metering.events import EventData
+from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.runs.booked import Booked, Used, uses_of
+from tallystick.domain.runs.repricing import Repricer
+from tallystick.domain.runs.simulation import Amounts, Levers, Outcome, Run, simulate
 from tallystick.kernel.credits import NANO
 from tests.domain.price_factory import price, token_price
 

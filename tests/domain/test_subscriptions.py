@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.grants import Grant
-from tallystick.domain.subscriptions import Counts, alive_within, counts, overage_action, public_plan
+from tallystick.domain.billing.subscriptions import Counts, alive_within, counts, overage_action, public_plan
+from tallystick.domain.credits.grants import Grant
 from tallystick.kernel.periods import Period
 
 START = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)

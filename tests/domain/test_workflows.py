@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.workflows import MOST_NODES, Node, check_graph
+from tallystick.domain.runs.workflows import MOST_NODES, Node, check_graph
 from tallystick.kernel.errors import TallystickError
 
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.budgets import PERIODS, SCOPES, Budget, WindowKey
-from tallystick.domain.holds import Amounts, Scope
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.resources import resource_id
+from tallystick.domain.credits.budgets import PERIODS, SCOPES, Budget, WindowKey
+from tallystick.domain.credits.holds import Amounts, Scope
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.metering.resources import resource_id
 from tallystick.flows import budgets, prices, resources
 from tallystick.flows.batches import Batch
 from tallystick.flows.budgets import Author, NewBudget

@@ -16,9 +16,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from tallystick.domain.credits.grants import GrantTerms
 from tallystick.domain.differences import Difference
-from tallystick.domain.grants import GrantTerms
-from tallystick.domain.rights import PERMISSIONS, Principal
+from tallystick.domain.identity.rights import PERMISSIONS, Principal
 from tallystick.flows import prices, tokens, workspaces
 from tallystick.flows.workspaces import NewWorkspace
 from tallystick.kernel.clock import SystemClock

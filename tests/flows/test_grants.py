@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.grants import GrantTerms
+from tallystick.domain.credits.grants import GrantTerms
 from tallystick.flows import due, grants
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.holds import Amounts, Hold
+from tallystick.domain.credits.holds import Amounts, Hold
 from tallystick.flows import budgets, holds
 from tallystick.flows.batches import Batch
 from tallystick.flows.catalog import CatalogCache

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tallystick.domain.grants import GrantTerms
-from tallystick.domain.rights import PERMISSIONS, Principal
+from tallystick.domain.credits.grants import GrantTerms
+from tallystick.domain.identity.rights import PERMISSIONS, Principal
 from tallystick.flows import budgets, due, tokens, workspaces
 from tallystick.flows.workspaces import NewWorkspace
 from tallystick.kernel.clock import SystemClock

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.meters import SHIPPED, Meter
-from tallystick.domain.prices import BEGINNING, PriceVersion, digest_of, in_force
-from tallystick.domain.rates import canonical_rates
-from tallystick.domain.rating import rate_quantity
+from tallystick.domain.metering.meters import SHIPPED, Meter
+from tallystick.domain.metering.prices import BEGINNING, PriceVersion, digest_of, in_force
+from tallystick.domain.metering.rates import canonical_rates
+from tallystick.domain.metering.rating import rate_quantity
 from tallystick.flows import prices as flow
 from tallystick.flows.catalog import CatalogCache
 from tallystick.gateways.model_prices import public_versions

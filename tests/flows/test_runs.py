@@ -11,8 +11,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.runs import MOST_CLAIMS
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.runs.states import MOST_CLAIMS
 from tallystick.flows import claims, due, runs, workflows
 from tallystick.flows.claims import Claimant, Ending, Lease, Report
 from tallystick.flows.runs import NewRun

@@ -12,9 +12,9 @@ import pytest
 from genai_prices.data import providers
 from genai_prices.types import ModelInfo, ModelPrice, StartDateConstraint, TimeOfDateConstraint, Usage
 
-from tallystick.domain.counters import disjoint
-from tallystick.domain.prices import BEGINNING, PriceBook, PriceVersion, in_force, targets_for_model
-from tallystick.domain.rating import exact_cost_of_tokens, rate_tokens, token_numerator
+from tallystick.domain.metering.counters import disjoint
+from tallystick.domain.metering.prices import BEGINNING, PriceBook, PriceVersion, in_force, targets_for_model
+from tallystick.domain.metering.rating import exact_cost_of_tokens, rate_tokens, token_numerator
 from tallystick.gateways.model_prices import COUNTER_OF, ModelDirectory, public_versions, source
 from tallystick.kernel.credits import NANO
 

@@ -161,8 +161,8 @@ async def totals(database: Database, workspaces: list[UUID]) -> dict[str, Any]:
     queries = {
         "balances": "SELECT workspace_id, unit, posted, overdraft, issued, used, expired FROM balance",
         "days": "SELECT workspace_id, day, type, category, slug, status, project_id, user_id, workflow_id, agent_id, "
-        "connector_id, tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, credits, "
-        "tool_runs, provider_cost, unpriced FROM rollup_daily",
+        "connector_id, tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, "
+        "credits, tool_runs, provider_cost, unpriced FROM rollup_daily",
         "hours": "SELECT * FROM rollup_hourly",
         "counters": "SELECT workspace_id, target, period_start, quantity FROM price_counter",
         "keys": "SELECT workspace_id, source, id FROM event_key",

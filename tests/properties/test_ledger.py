@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tallystick.domain.balances import used_hundredths
-from tallystick.domain.grants import PRIORITIES, Grant
-from tallystick.domain.ledger import Balance, Book
+from tallystick.domain.credits.balances import used_hundredths
+from tallystick.domain.credits.grants import PRIORITIES, Grant
+from tallystick.domain.credits.ledger import Balance, Book
 from tests.properties.slow_ledger import FAR, Purse, SlowLedger
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

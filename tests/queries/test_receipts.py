@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.prices import PriceBook
-from tallystick.domain.simulation import Levers
+from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.runs.simulation import Levers
 from tallystick.flows.catalog import CatalogCache
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.metrics import GROUPS, Range
-from tallystick.domain.reports import DIMENSIONS, Line, ReportFilters, Sums, parse_dimensions
-from tallystick.domain.resources import resource_id
+from tallystick.domain.metering.metrics import GROUPS, Range
+from tallystick.domain.metering.reports import DIMENSIONS, Line, ReportFilters, Sums, parse_dimensions
+from tallystick.domain.metering.resources import resource_id
 from tallystick.flows import resources
 from tallystick.flows.resources import Change
 from tallystick.kernel.credits import NANO

@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from tallystick.domain.balances import Shown
-from tallystick.domain.subscriptions import Counts
+from tallystick.domain.billing.subscriptions import Counts
+from tallystick.domain.credits.balances import Shown
 from tallystick.flows import due
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.domain.metrics import GROUPS, Filters, Range, Unit, metrics_of
-from tallystick.domain.resources import resource_id
+from tallystick.domain.metering.metrics import GROUPS, Filters, Range, Unit, metrics_of
+from tallystick.domain.metering.resources import resource_id
 from tallystick.flows import resources
 from tallystick.flows.batches import Batch
 from tallystick.flows.names import Item

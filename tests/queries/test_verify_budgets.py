@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.budgets import Budget
-from tallystick.domain.holds import Amounts, Scope
-from tallystick.domain.resources import resource_id
+from tallystick.domain.credits.budgets import Budget
+from tallystick.domain.credits.holds import Amounts, Scope
+from tallystick.domain.metering.resources import resource_id
 from tallystick.flows import budgets
 from tallystick.flows.batches import Batch
 from tallystick.flows.budgets import Author, NewBudget

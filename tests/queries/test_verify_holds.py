@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tallystick.domain.credits.holds import Hold
 from tallystick.domain.differences import CODES
-from tallystick.domain.holds import Hold
 from tallystick.flows import budgets
 from tallystick.kernel.credits import NANO
 from tallystick.store.database import Database

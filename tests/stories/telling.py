@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.events import UsageEvent
-from tallystick.domain.grants import GrantTerms
-from tallystick.domain.rights import PERMISSIONS, Principal
+from tallystick.domain.credits.grants import GrantTerms
+from tallystick.domain.identity.rights import PERMISSIONS, Principal
+from tallystick.domain.metering.events import UsageEvent
 from tallystick.flows import due, grants, subscriptions, workspaces
 from tallystick.flows.batches import Batch, Outcome
 from tallystick.flows.catalog import CatalogCache

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.holds import Hold
+from tallystick.domain.credits.holds import Hold
 from tallystick.flows import budgets
 from tallystick.flows.batches import Batch
 from tallystick.flows.names import Item

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.domain.grants import GrantTerms
+from tallystick.domain.credits.grants import GrantTerms
 from tallystick.flows import prices, reprice
 from tallystick.store.database import Database
 from tests import make

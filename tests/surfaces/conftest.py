@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from tallystick.domain.rights import PERMISSIONS
+from tallystick.domain.identity.rights import PERMISSIONS
 from tallystick.flows import tokens
 from tallystick.kernel.clock import FrozenClock
 from tallystick.kernel.ids import SystemIds

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.domain.resources import resource_id
+from tallystick.domain.metering.resources import resource_id
 from tests.surfaces.conftest import IDS, NOW, Caller, House, new_house
 
 WORKFLOW = "enrich"

@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from tallystick.domain import resources as domain
+from tallystick.domain.metering import resources as domain
 from tallystick.flows import resources as flow
 from tests.surfaces.conftest import IDS, NOW, House
 

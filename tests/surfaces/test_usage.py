@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from tallystick.domain.resources import resource_id
+from tallystick.domain.metering.resources import resource_id
 from tests.surfaces.conftest import NOW, House
 
 METRICS = "/v1/billing/usage/metrics"

@@ -5,7 +5,7 @@ import datetime as dt
 
 import pytest
 
-from tallystick.domain.grants import GrantTerms
+from tallystick.domain.credits.grants import GrantTerms
 from tallystick.flows import grants, prices
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError

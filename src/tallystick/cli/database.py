@@ -38,7 +38,7 @@ def create_token(
     Example:
       tally operator create-token --name support
     """
-    from tallystick.domain.tokens import token_text
+    from tallystick.domain.identity.tokens import token_text
     from tallystick.flows import tokens
 
     async def work() -> None:

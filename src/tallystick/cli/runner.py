@@ -96,8 +96,8 @@ class Beside:
             return
         import asyncio
 
-        from tallystick.domain.rights import PERMISSIONS, Principal
-        from tallystick.domain.tokens import token_text
+        from tallystick.domain.identity.rights import PERMISSIONS, Principal
+        from tallystick.domain.identity.tokens import token_text
 
         token = token_text(runtime.ids.secret())
         principal = Principal(

@@ -10,8 +10,8 @@ import msgspec
 
 from tallystick.demo import cast
 from tallystick.demo.story import PRINCIPAL
-from tallystick.domain.rights import PERMISSIONS, ROLES
-from tallystick.domain.tokens import token_text
+from tallystick.domain.identity.rights import PERMISSIONS, ROLES
+from tallystick.domain.identity.tokens import token_text
 from tallystick.flows import tokens
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import identity

@@ -17,12 +17,12 @@ from tallystick.demo import cast
 from tallystick.demo.calendar import DAYS, current_period_start
 from tallystick.demo.generator import SEED, Report, events
 from tallystick.demo.sandbox import sandbox_events
-from tallystick.domain.events import Window, read_event
-from tallystick.domain.grants import CREDITS, TOOL_RUNS, GrantTerms
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.resources import resource_id
-from tallystick.domain.rights import PERMISSIONS, Principal
-from tallystick.domain.workspaces import NO_WORKSPACE
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, GrantTerms
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.identity.rights import PERMISSIONS, Principal
+from tallystick.domain.identity.workspaces import NO_WORKSPACE
+from tallystick.domain.metering.events import Window, read_event
+from tallystick.domain.metering.resources import resource_id
 from tallystick.flows import members, prices, resources, tokens, workspaces
 from tallystick.flows.batches import Batch
 from tallystick.flows.names import Item

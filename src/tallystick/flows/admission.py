@@ -4,10 +4,10 @@ import datetime as dt
 from dataclasses import replace
 from uuid import UUID
 
-from tallystick.domain.gates import Decision, Funds, decide_action, overage_of, standing_of
-from tallystick.domain.grants import CREDITS
-from tallystick.domain.holds import Scope
-from tallystick.domain.ledger import Book
+from tallystick.domain.credits.gates import Decision, Funds, decide_action, overage_of, standing_of
+from tallystick.domain.credits.grants import CREDITS
+from tallystick.domain.credits.holds import Scope
+from tallystick.domain.credits.ledger import Book
 from tallystick.flows import due
 from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids

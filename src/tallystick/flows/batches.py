@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.charging import Charge
-from tallystick.domain.events import CANCELLED
+from tallystick.domain.metering.charging import Charge
+from tallystick.domain.metering.events import CANCELLED
 from tallystick.flows.holding import Operation
 from tallystick.flows.names import Item
 from tallystick.kernel.errors import TallystickError

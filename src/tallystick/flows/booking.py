@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.charging import Charge
-from tallystick.domain.grants import PRIORITIES, UNITS, Grant
+from tallystick.domain.credits.grants import PRIORITIES, UNITS, Grant
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.charging import Charge
 from tallystick.flows import tiers
 from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids, uuid_of

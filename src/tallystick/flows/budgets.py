@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget, WindowKey, check_budget, window_start, windows
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.resources import resource_id
+from tallystick.domain.credits.budgets import Budget, WindowKey, check_budget, window_start, windows
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.metering.resources import resource_id
 from tallystick.domain.texts import check_key, check_text
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError

@@ -4,10 +4,10 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget, Usage, WindowKey, windows
-from tallystick.domain.charging import Charge
-from tallystick.domain.grants import CREDITS
-from tallystick.domain.holds import Amounts, Hold, Scope
+from tallystick.domain.credits.budgets import Budget, Usage, WindowKey, windows
+from tallystick.domain.credits.grants import CREDITS
+from tallystick.domain.credits.holds import Amounts, Hold, Scope
+from tallystick.domain.metering.charging import Charge
 from tallystick.store import budgets
 from tallystick.store.budgets import UsageKey
 from tallystick.store.database import Connection

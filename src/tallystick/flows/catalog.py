@@ -1,6 +1,6 @@
 """The catalog in memory of one process, loaded again when the database says that it changed."""
 
-from tallystick.domain.catalog import Catalog
+from tallystick.domain.metering.catalog import Catalog
 from tallystick.store import catalog
 from tallystick.store.database import Connection
 

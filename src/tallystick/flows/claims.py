@@ -8,8 +8,8 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from tallystick.domain.runs import ENDED, MOST_CLAIMS, Execution, Run, run_not_found
-from tallystick.domain.workflows import read_nodes
+from tallystick.domain.runs.states import ENDED, MOST_CLAIMS, Execution, Run, run_not_found
+from tallystick.domain.runs.workflows import read_nodes
 from tallystick.flows.admission import Gate
 from tallystick.flows.runs import Locked, lock_in
 from tallystick.kernel.errors import TallystickError

@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.charging import Charge, reversal_of
-from tallystick.domain.events import CANCELLED, UsageEvent
-from tallystick.domain.rollups import Dimensions
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.charging import Charge, reversal_of
+from tallystick.domain.metering.events import CANCELLED, UsageEvent
+from tallystick.domain.metering.rollups import Dimensions
 from tallystick.flows.batches import Entry
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import usage

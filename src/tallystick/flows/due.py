@@ -6,9 +6,9 @@ Every flow that locks balances settles what is due first, so that no figure depe
 import datetime as dt
 from uuid import UUID
 
-from tallystick.domain.grants import UNITS, Grant, GrantTerms, new_grant
-from tallystick.domain.holds import Amounts, Hold
-from tallystick.domain.ledger import Book
+from tallystick.domain.credits.grants import UNITS, Grant, GrantTerms, new_grant
+from tallystick.domain.credits.holds import Amounts, Hold
+from tallystick.domain.credits.ledger import Book
 from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import Period, period_of

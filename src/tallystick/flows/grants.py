@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.grants import Grant, GrantTerms, check_terms, new_grant
-from tallystick.domain.requests import RequestKey
+from tallystick.domain.credits.grants import Grant, GrantTerms, check_terms, new_grant
+from tallystick.domain.identity.requests import RequestKey
 from tallystick.flows import due
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError

@@ -12,12 +12,12 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.balances import Shown, shown
-from tallystick.domain.charging import Charge
-from tallystick.domain.gates import Funds, decide_hold, overage_of, standing_of
-from tallystick.domain.grants import CREDITS, TOOL_RUNS, UNITS
-from tallystick.domain.holds import HELD, Amounts, Cover, Hold, Scope
-from tallystick.domain.ledger import BALANCE_MAX, BalanceOutOfRangeError, Book
+from tallystick.domain.credits.balances import Shown, shown
+from tallystick.domain.credits.gates import Funds, decide_hold, overage_of, standing_of
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, UNITS
+from tallystick.domain.credits.holds import HELD, Amounts, Cover, Hold, Scope
+from tallystick.domain.credits.ledger import BALANCE_MAX, BalanceOutOfRangeError, Book
+from tallystick.domain.metering.charging import Charge
 from tallystick.flows.caps import Caps
 from tallystick.flows.due import release
 from tallystick.kernel.errors import TallystickError

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.events import UsageEvent, Window, read_event
-from tallystick.domain.holds import Amounts, Hold, Scope
-from tallystick.domain.meters import DIRECT_CHARGE
+from tallystick.domain.credits.holds import Amounts, Hold, Scope
+from tallystick.domain.metering.events import UsageEvent, Window, read_event
+from tallystick.domain.metering.meters import DIRECT_CHARGE
 from tallystick.flows.batches import Batch, Outcome
 from tallystick.flows.committer import Committer
 from tallystick.flows.holding import Extend, Operation, Place, Settle, Void

@@ -4,12 +4,12 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.charging import Charge, charge_for
-from tallystick.domain.events import CANCELLED
-from tallystick.domain.grants import CREDITS
-from tallystick.domain.ledger import BalanceOutOfRangeError
-from tallystick.domain.prices import PriceBook
+from tallystick.domain.credits.grants import CREDITS
+from tallystick.domain.credits.ledger import BalanceOutOfRangeError
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.charging import Charge, charge_for
+from tallystick.domain.metering.events import CANCELLED
+from tallystick.domain.metering.prices import PriceBook
 from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.caps import Caps

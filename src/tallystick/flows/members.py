@@ -4,9 +4,9 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.rights import Membership, Principal, Role, check_may_change, known_permissions
+from tallystick.domain.identity.rights import Membership, Principal, Role, check_may_change, known_permissions
+from tallystick.domain.identity.workspaces import Person
 from tallystick.domain.texts import check_email, check_text
-from tallystick.domain.workspaces import Person
 from tallystick.flows.tokens import member_not_found
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids

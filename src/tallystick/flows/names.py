@@ -10,12 +10,12 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.events import LITELLM, UsageEvent
-from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL, UNKNOWN
-from tallystick.domain.resources import resource_id
-from tallystick.domain.rollups import Dimensions
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.events import LITELLM, UsageEvent
+from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL, UNKNOWN
+from tallystick.domain.metering.resources import resource_id
+from tallystick.domain.metering.rollups import Dimensions
 from tallystick.domain.texts import check_key
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.errors import TallystickError

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from tallystick.domain import meters
-from tallystick.domain.meters import Meter, check_meter
-from tallystick.domain.prices import BEGINNING, PriceVersion, check_target
-from tallystick.domain.rates import canonical_rates
+from tallystick.domain.metering import meters
+from tallystick.domain.metering.meters import Meter, check_meter
+from tallystick.domain.metering.prices import BEGINNING, PriceVersion, check_target
+from tallystick.domain.metering.rates import canonical_rates
 from tallystick.domain.times import check_time
 from tallystick.gateways import model_prices
 from tallystick.kernel.errors import TallystickError

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.charging import Charge, reversal_of
-from tallystick.domain.events import UsageEvent, event_hash, read_data
-from tallystick.domain.refunds import REFUND, SOURCE
-from tallystick.domain.requests import RequestKey
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.charging import Charge, reversal_of
+from tallystick.domain.metering.events import UsageEvent, event_hash, read_data
+from tallystick.domain.runs.refunds import REFUND, SOURCE
 from tallystick.flows import booking, due
 from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache

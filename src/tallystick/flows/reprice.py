@@ -6,11 +6,11 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.charging import PRICED, Charge, charge_for
-from tallystick.domain.events import UsageEvent, event_hash, read_data
-from tallystick.domain.rollups import Dimensions
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.charging import PRICED, Charge, charge_for
+from tallystick.domain.metering.events import UsageEvent, event_hash, read_data
+from tallystick.domain.metering.rollups import Dimensions
 from tallystick.flows import booking, due
 from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.resources import MOST_PER_KIND, Resource, check_attributes, check_kind, resource_id, too_many
+from tallystick.domain.metering.resources import (
+    MOST_PER_KIND,
+    Resource,
+    check_attributes,
+    check_kind,
+    resource_id,
+    too_many,
+)
 from tallystick.domain.texts import LONGEST_DESCRIPTION, check_key, check_text
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import resources

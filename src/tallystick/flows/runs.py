@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.runs import ENDED, MOST_WAITING, Batch, Run, batch_not_found, run_not_found
-from tallystick.domain.workflows import Workflow, check_graph, read_nodes
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.runs.states import ENDED, MOST_WAITING, Batch, Run, batch_not_found, run_not_found
+from tallystick.domain.runs.workflows import Workflow, check_graph, read_nodes
 from tallystick.flows import workflows
 from tallystick.flows.admission import Gate
 from tallystick.kernel.errors import TallystickError
@@ -42,7 +42,7 @@ async def create(
     """Make one run of a tool and let it wait for a runner; its id, the same for a repeat of the same request.
 
     It counts against the plan's run quota. Raises `workflowNotFound`, `playNotCompatible`, what `check_graph` raises,
-    `concurrencyLimitReached`, `idempotencyConflict`, and what the gate refuses with (domain/gates.py).
+    `concurrencyLimitReached`, `idempotencyConflict`, and what the gate refuses with (domain/credits/gates.py).
     """
     if new.nodes is not None:
         check_graph(read_nodes(new.nodes))

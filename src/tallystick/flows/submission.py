@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.events import LITELLM, UsageEvent
+from tallystick.domain.metering.events import LITELLM, UsageEvent
 from tallystick.flows.batches import Batch, Outcome
 from tallystick.flows.committer import Committer
 from tallystick.flows.names import Item, Names

@@ -3,8 +3,8 @@
 import datetime as dt
 from uuid import UUID
 
-from tallystick.domain.grants import UNITS
-from tallystick.domain.plans import SHIPPED, PlanVersion
+from tallystick.domain.billing.plans import SHIPPED, PlanVersion
+from tallystick.domain.credits.grants import UNITS
 from tallystick.flows import due
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import period_of

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from uuid import UUID
 
-from tallystick.domain.charging import Charge
+from tallystick.domain.metering.charging import Charge
 from tallystick.store import subscriptions, usage
 from tallystick.store.database import Connection
 from tallystick.store.usage import CounterKey

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.rights import (
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.identity.rights import (
     PERMISSIONS,
     Membership,
     Principal,
     check_may_change,
     known_permissions,
 )
+from tallystick.domain.identity.tokens import Token
 from tallystick.domain.texts import check_text
 from tallystick.domain.times import check_time
-from tallystick.domain.tokens import Token
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import audit, members, tokens

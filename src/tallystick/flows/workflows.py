@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.resources import MOST_PER_KIND, Resource, resource_id, too_many
-from tallystick.domain.runs import workflow_not_found
+from tallystick.domain.metering.resources import MOST_PER_KIND, Resource, resource_id, too_many
+from tallystick.domain.runs.states import workflow_not_found
+from tallystick.domain.runs.workflows import KINDS, Workflow, check_graph, read_nodes
 from tallystick.domain.texts import as_uuid, check_key, check_text
-from tallystick.domain.workflows import KINDS, Workflow, check_graph, read_nodes
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import resources, workflows

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tallystick.domain.grants import CREDITS, TOOL_RUNS, GrantTerms
-from tallystick.domain.requests import RequestKey
-from tallystick.domain.rights import PERMISSIONS, Principal
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, GrantTerms
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.domain.identity.rights import PERMISSIONS, Principal
+from tallystick.domain.identity.workspaces import Workspace, check_workspace_key
 from tallystick.domain.texts import check_email, check_text
-from tallystick.domain.workspaces import Workspace, check_workspace_key
 from tallystick.flows import grants, subscriptions
 from tallystick.flows.members import NewMember, add_in
 from tallystick.flows.tokens import insert_in

@@ -16,9 +16,9 @@ from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
-from tallystick.domain.meters import LLM_TOKENS
-from tallystick.domain.prices import BEGINNING, PriceVersion
-from tallystick.domain.rates import canonical_rates
+from tallystick.domain.metering.meters import LLM_TOKENS
+from tallystick.domain.metering.prices import BEGINNING, PriceVersion
+from tallystick.domain.metering.rates import canonical_rates
 from tallystick.kernel.credits import NANO, format_credits
 
 if TYPE_CHECKING:

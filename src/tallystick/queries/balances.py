@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from tallystick.domain.balances import Shown, shown
+from tallystick.domain.credits.balances import Shown, shown
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database
 from tallystick.store.named_sql import load

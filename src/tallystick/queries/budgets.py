@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget, Usage
+from tallystick.domain.credits.budgets import Budget, Usage
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import budgets
 from tallystick.store.database import Connection, Database

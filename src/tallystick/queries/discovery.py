@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.resources import Resource
+from tallystick.domain.metering.resources import Resource
 from tallystick.store.database import Database
 from tallystick.store.named_sql import load
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.holds import Hold
+from tallystick.domain.credits.holds import Hold
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database, Row
 from tallystick.store.named_sql import load

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.resources import Resource
-from tallystick.domain.rights import PERMISSIONS, Membership, Principal, effective, unauthorized
-from tallystick.domain.tokens import LONGEST, PREFIX, Token, digest
-from tallystick.domain.workspaces import Person, Workspace
+from tallystick.domain.identity.rights import PERMISSIONS, Membership, Principal, effective, unauthorized
+from tallystick.domain.identity.tokens import LONGEST, PREFIX, Token, digest
+from tallystick.domain.identity.workspaces import Person, Workspace
+from tallystick.domain.metering.resources import Resource
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Database, Row
 from tallystick.store.named_sql import load

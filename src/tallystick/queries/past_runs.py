@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.refunds import SOURCE
+from tallystick.domain.runs.refunds import SOURCE
 from tallystick.store.database import Connection, Database
 from tallystick.store.named_sql import load
 

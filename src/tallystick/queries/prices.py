@@ -5,9 +5,9 @@ from dataclasses import fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.meters import Meter
-from tallystick.domain.plans import PlanVersion
-from tallystick.domain.prices import PriceVersion
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.metering.meters import Meter
+from tallystick.domain.metering.prices import PriceVersion
 from tallystick.store.database import Database, Row
 from tallystick.store.named_sql import load
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.booked import Booked
-from tallystick.domain.events import EventData
-from tallystick.domain.meters import LLM_TOKENS
-from tallystick.domain.prices import PriceVersion
-from tallystick.domain.receipts import Receipt, receipt_of
+from tallystick.domain.metering.events import EventData
+from tallystick.domain.metering.meters import LLM_TOKENS
+from tallystick.domain.metering.prices import PriceVersion
+from tallystick.domain.runs.booked import Booked
+from tallystick.domain.runs.receipts import Receipt, receipt_of
 from tallystick.domain.texts import as_uuid
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Database, Row

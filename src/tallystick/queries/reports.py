@@ -6,8 +6,8 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from tallystick.domain.metrics import Range
-from tallystick.domain.reports import DIMENSIONS, Line, Report, ReportFilters, in_order, sums_of, total_of
+from tallystick.domain.metering.metrics import Range
+from tallystick.domain.metering.reports import DIMENSIONS, Line, Report, ReportFilters, in_order, sums_of, total_of
 from tallystick.store.database import Connection, Database
 from tallystick.store.named_sql import load
 

@@ -1,5 +1,5 @@
 -- name: report
--- Dimensions are numbers (their places in domain/reports.py), so that the plan is made for the columns they name.
+-- Dimensions are numbers (their places in domain/metering/reports.py), so that the plan is made for the columns they name.
 SELECT g.day, coalesce(g.one_id::text, g.one_text) AS one, coalesce(g.two_id::text, g.two_text) AS two, g.events,
     g.quantity, g.tokens_in, g.tokens_out, g.credits, g.tool_runs, g.provider_cost, g.unpriced
 FROM (

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tallystick.domain.resources import resource_id
-from tallystick.domain.runs import Batch, Execution, Run, batch_not_found, run_not_found, workflow_not_found
+from tallystick.domain.metering.resources import resource_id
+from tallystick.domain.runs.states import Batch, Execution, Run, batch_not_found, run_not_found, workflow_not_found
+from tallystick.domain.runs.workflows import Workflow
 from tallystick.domain.texts import as_uuid, check_key
-from tallystick.domain.workflows import Workflow
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import runs as store
 from tallystick.store import workflows

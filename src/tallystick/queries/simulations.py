@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from tallystick.domain.booked import Used, uses_of
-from tallystick.domain.meters import LLM_TOKENS
-from tallystick.domain.prices import PriceBook
-from tallystick.domain.repricing import Repricer, Resolve
-from tallystick.domain.simulation import Levers, Outcome, Run, simulate
+from tallystick.domain.metering.meters import LLM_TOKENS
+from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.runs.booked import Used, uses_of
+from tallystick.domain.runs.repricing import Repricer, Resolve
+from tallystick.domain.runs.simulation import Levers, Outcome, Run, simulate
 from tallystick.domain.texts import as_uuid
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import past_runs, receipts

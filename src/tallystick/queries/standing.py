@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Usage, WindowKey, windows
-from tallystick.domain.gates import Decision, Funds, Standing, decide_action, overage_of, standing_of
-from tallystick.domain.grants import CREDITS
-from tallystick.domain.holds import Scope
-from tallystick.domain.resources import resource_id
+from tallystick.domain.credits.budgets import Usage, WindowKey, windows
+from tallystick.domain.credits.gates import Decision, Funds, Standing, decide_action, overage_of, standing_of
+from tallystick.domain.credits.grants import CREDITS
+from tallystick.domain.credits.holds import Scope
+from tallystick.domain.metering.resources import resource_id
 from tallystick.domain.texts import check_key
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.grants import Grant
-from tallystick.domain.subscriptions import Counts, counts
+from tallystick.domain.billing.subscriptions import Counts, counts
+from tallystick.domain.credits.grants import Grant
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.periods import Period
 from tallystick.store.database import Database

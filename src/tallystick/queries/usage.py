@@ -5,7 +5,7 @@ from uuid import UUID
 
 from psycopg.rows import tuple_row
 
-from tallystick.domain.metrics import GROUPS, Filters, Metrics, Range, Series, Unit, metrics_of
+from tallystick.domain.metering.metrics import GROUPS, Filters, Metrics, Range, Series, Unit, metrics_of
 from tallystick.store.database import Database
 from tallystick.store.named_sql import load
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from tallystick.domain.workspaces import NO_WORKSPACE
+from tallystick.domain.identity.workspaces import NO_WORKSPACE
 from tallystick.kernel.ids import Ids
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load

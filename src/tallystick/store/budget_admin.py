@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget
-from tallystick.domain.holds import Amounts, Scope
+from tallystick.domain.credits.budgets import Budget
+from tallystick.domain.credits.holds import Amounts, Scope
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget, WindowKey
+from tallystick.domain.credits.budgets import Budget, WindowKey
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 

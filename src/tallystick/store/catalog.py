@@ -1,8 +1,8 @@
 """The catalog as a whole and its version. Whoever changes meters, prices or plans locks it first and bumps it last."""
 
-from tallystick.domain.catalog import Catalog
-from tallystick.domain.plans import PlanVersion
-from tallystick.domain.prices import PriceBook, PriceVersion
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.metering.catalog import Catalog
+from tallystick.domain.metering.prices import PriceBook, PriceVersion
 from tallystick.store import prices
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load

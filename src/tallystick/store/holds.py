@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget
-from tallystick.domain.holds import Hold
+from tallystick.domain.credits.budgets import Budget
+from tallystick.domain.credits.holds import Hold
 from tallystick.store import budgets
 from tallystick.store.database import Connection, Query, Row, together
 from tallystick.store.named_sql import load

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from tallystick.domain.requests import RequestKey
+from tallystick.domain.identity.requests import RequestKey
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load

@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.grants import UNITS, Grant
-from tallystick.domain.ledger import Balance, Book
+from tallystick.domain.credits.grants import UNITS, Grant
+from tallystick.domain.credits.ledger import Balance, Book
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Row, together
 from tallystick.store.named_sql import load

@@ -5,8 +5,8 @@ from dataclasses import asdict, fields
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.rights import Membership
-from tallystick.domain.workspaces import Person
+from tallystick.domain.identity.rights import Membership
+from tallystick.domain.identity.workspaces import Person
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.meters import Meter
-from tallystick.domain.prices import PriceVersion
+from tallystick.domain.metering.meters import Meter
+from tallystick.domain.metering.prices import PriceVersion
 from tallystick.store.database import Connection
 from tallystick.store.named_sql import load
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from tallystick.domain.resources import Resource
+from tallystick.domain.metering.resources import Resource
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.runs import Batch, Execution, Run
+from tallystick.domain.runs.states import Batch, Execution, Run
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from tallystick.domain.plans import PlanVersion
+from tallystick.domain.billing.plans import PlanVersion
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.periods import MONTHS, Period, period_of
 from tallystick.store.database import Connection

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import asdict, fields
 from uuid import UUID
 
-from tallystick.domain.tokens import Token, digest
+from tallystick.domain.identity.tokens import Token, digest
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from psycopg.errors import UniqueViolation
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.charging import Charge
-from tallystick.domain.rollups import DIMENSION_COLUMNS
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.charging import Charge
+from tallystick.domain.metering.rollups import DIMENSION_COLUMNS
 from tallystick.store import copying
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

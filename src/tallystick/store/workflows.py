@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.workflows import Workflow
+from tallystick.domain.runs.workflows import Workflow
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 from uuid import UUID
 
-from tallystick.domain.workspaces import Workspace
+from tallystick.domain.identity.workspaces import Workspace
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from tallystick.domain.differences import Difference
-from tallystick.domain.rederiving import Rerating
+from tallystick.domain.metering.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries.verify import budgets, charges, holds, ledger, prices, totals
 from tallystick.queries.verify.checking import Check, Checked, Group

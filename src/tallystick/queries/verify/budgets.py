@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from tallystick.domain.budgets import Budget, WindowKey, first_window, window_start, windows
+from tallystick.domain.credits.budgets import Budget, WindowKey, first_window, window_start, windows
 from tallystick.domain.differences import figure
 from tallystick.queries.verify.checking import Check, Group
 from tallystick.store import budget_admin, budgets

@@ -13,8 +13,8 @@ from psycopg.rows import TupleRow, dict_row, tuple_row
 from psycopg.types.string import ByteaBinaryLoader
 
 from tallystick.domain.differences import Figure, figure, figures
-from tallystick.domain.events import event_hash, read_data
-from tallystick.domain.rederiving import (
+from tallystick.domain.metering.events import event_hash, read_data
+from tallystick.domain.metering.rederiving import (
     MEASURED,
     Measured,
     Rerating,

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from tallystick.domain.credits.holds import EXPIRED, HELD
 from tallystick.domain.differences import Figure, figure
-from tallystick.domain.holds import EXPIRED, HELD
 from tallystick.queries.verify.checking import Check
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from tallystick.domain.credits.grants import CREDITS, UNITS
+from tallystick.domain.credits.refolding import Movement, allocation_after
 from tallystick.domain.differences import figure, figures
-from tallystick.domain.grants import CREDITS, UNITS
-from tallystick.domain.refolding import Movement, allocation_after
 from tallystick.queries.verify.checking import Check
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

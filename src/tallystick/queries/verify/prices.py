@@ -4,7 +4,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from tallystick.domain.differences import Difference, figure
-from tallystick.domain.prices import PriceBook, PriceVersion, digest_of
+from tallystick.domain.metering.prices import PriceBook, PriceVersion, digest_of
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries.verify.checking import Checked
 from tallystick.store.database import Connection

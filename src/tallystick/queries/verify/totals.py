@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from tallystick.domain.differences import figure, figures
-from tallystick.domain.rollups import MEASURES, Dimensions, HourDimensions, bucket_of
+from tallystick.domain.metering.rollups import MEASURES, Dimensions, HourDimensions, bucket_of
 from tallystick.queries.verify.checking import Check, Group, given_for
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load

@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from tallystick.domain.rights import Principal, unauthorized
+from tallystick.domain.identity.rights import Principal, unauthorized
 from tallystick.domain.texts import as_uuid
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import identity

@@ -24,9 +24,9 @@ from uuid import UUID
 
 from litestar import Request
 
-from tallystick.domain.requests import RequestKey, check_idempotency_key
-from tallystick.domain.rights import Principal
-from tallystick.domain.tokens import token_text
+from tallystick.domain.identity.requests import RequestKey, check_idempotency_key
+from tallystick.domain.identity.rights import Principal
+from tallystick.domain.identity.tokens import token_text
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.runtime import Runtime

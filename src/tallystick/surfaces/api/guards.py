@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tallystick.domain.rights import Principal, forbidden
+from tallystick.domain.identity.rights import Principal, forbidden
 from tallystick.kernel.errors import TallystickError
 
 

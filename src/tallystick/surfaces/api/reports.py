@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 import zstandard
 
-from tallystick.domain.events import UsageEvent, Window, decode_base64, read_event
+from tallystick.domain.metering.events import UsageEvent, Window, decode_base64, read_event
 from tallystick.kernel.errors import TallystickError
 from tallystick.wire.events import CloudEvent
 

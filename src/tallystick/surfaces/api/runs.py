@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from tallystick.domain.runs import Execution, lease_text
-from tallystick.domain.workflows import Workflow
+from tallystick.domain.runs.states import Execution, lease_text
+from tallystick.domain.runs.workflows import Workflow
 from tallystick.flows.claims import Lease
 from tallystick.queries.runs import ShownBatch, ShownRun
 from tallystick.wire import orchestration as wire

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tallystick.domain.balances import Shown
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.credits.balances import Shown
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.identity.rights import BILLING_READ
 from tallystick.flows import due
 from tallystick.kernel.credits import NANO
 from tallystick.queries import balances

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tallystick.domain.metrics import CREDITS
-from tallystick.domain.rights import BILLING_READ
-from tallystick.domain.subscriptions import overage_action, public_plan
+from tallystick.domain.billing.subscriptions import overage_action, public_plan
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.metrics import CREDITS
 from tallystick.flows import due
 from tallystick.queries import subscriptions
 from tallystick.queries.subscriptions import ShownSubscription

@@ -3,9 +3,9 @@
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Budget
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
-from tallystick.domain.rights import BILLING_READ, BILLING_WRITE
+from tallystick.domain.credits.budgets import Budget
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.identity.rights import BILLING_READ, BILLING_WRITE
 from tallystick.flows import budgets, due
 from tallystick.flows.budgets import Author, NewBudget
 from tallystick.queries import budgets as queries

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from tallystick.domain.resources import Resource
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.resources import Resource
 from tallystick.queries import discovery
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires

@@ -4,12 +4,12 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
-from tallystick.domain import estimates, simulation
-from tallystick.domain.balances import Shown
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
-from tallystick.domain.metrics import Range, parse_range, parse_uuid
-from tallystick.domain.prices import PriceBook
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.credits.balances import Shown
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.metrics import Range, parse_range, parse_uuid
+from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.runs import estimates, simulation
 from tallystick.flows import due
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import balances, past_runs, simulations

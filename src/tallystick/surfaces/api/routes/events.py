@@ -3,8 +3,8 @@
 import datetime as dt
 from typing import Final
 
-from tallystick.domain.events import Window
-from tallystick.domain.rights import BILLING_WRITE, EVENTS_WRITE, forbidden
+from tallystick.domain.identity.rights import BILLING_WRITE, EVENTS_WRITE, forbidden
+from tallystick.domain.metering.events import Window
 from tallystick.domain.texts import check_key
 from tallystick.flows.batches import Outcome
 from tallystick.flows.submission import Scope, submit

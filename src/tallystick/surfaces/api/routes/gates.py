@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tallystick.domain.gates import REASONS
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
-from tallystick.domain.rights import BILLING_READ, HOLDS_WRITE
+from tallystick.domain.credits.gates import REASONS
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.identity.rights import BILLING_READ, HOLDS_WRITE
 from tallystick.flows import due
 from tallystick.kernel.credits import NANO, parse_credits
 from tallystick.queries import standing

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from tallystick.domain.grants import CREDITS, TOOL_RUNS, Grant, GrantTerms
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, Grant, GrantTerms
 from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.domain.times import check_time
 from tallystick.flows import grants

@@ -5,9 +5,9 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.holds import Amounts, Hold
-from tallystick.domain.requests import check_idempotency_key
-from tallystick.domain.rights import BILLING_READ, HOLDS_WRITE
+from tallystick.domain.credits.holds import Amounts, Hold
+from tallystick.domain.identity.requests import check_idempotency_key
+from tallystick.domain.identity.rights import BILLING_READ, HOLDS_WRITE
 from tallystick.flows import due, holds
 from tallystick.flows.batches import Outcome
 from tallystick.flows.holding import Operation

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from tallystick.domain.rights import MEMBERS_WRITE
+from tallystick.domain.identity.rights import MEMBERS_WRITE
 from tallystick.flows import members
 from tallystick.queries import identity
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes

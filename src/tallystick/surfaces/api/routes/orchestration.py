@@ -3,8 +3,8 @@
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.rights import BILLING_READ, RESOURCES_READ, RESOURCES_WRITE, RUNS_WRITE
-from tallystick.domain.runs import check_record, check_records
+from tallystick.domain.identity.rights import BILLING_READ, RESOURCES_READ, RESOURCES_WRITE, RUNS_WRITE
+from tallystick.domain.runs.states import check_record, check_records
 from tallystick.flows import runs, workflows
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import runs as queries

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from tallystick.domain.meters import Meter
-from tallystick.domain.plans import PlanVersion
-from tallystick.domain.prices import BEGINNING, PriceVersion
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.meters import Meter
+from tallystick.domain.metering.prices import BEGINNING, PriceVersion
 from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.domain.times import check_time
 from tallystick.flows import prices as flow

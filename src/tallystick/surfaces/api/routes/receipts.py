@@ -5,11 +5,11 @@ from fractions import Fraction
 from typing import cast
 from uuid import UUID
 
-from tallystick.domain.booked import Quantity
-from tallystick.domain.derivations import Counted, Derivation, decimal_text
-from tallystick.domain.prices import BEGINNING
-from tallystick.domain.receipts import ChargeLine, Item, LineItem, Receipt, Span
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.prices import BEGINNING
+from tallystick.domain.runs.booked import Quantity
+from tallystick.domain.runs.derivations import Counted, Derivation, decimal_text
+from tallystick.domain.runs.receipts import ChargeLine, Item, LineItem, Receipt, Span
 from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.flows import refunds
 from tallystick.kernel.credits import NANO

@@ -1,7 +1,7 @@
 """Resources, teams and projects among them: named, described and deleted by uuid or key."""
 
-from tallystick.domain.resources import Resource, check_kind, resource_id
-from tallystick.domain.rights import BILLING_READ, RESOURCES_READ, RESOURCES_WRITE
+from tallystick.domain.identity.rights import BILLING_READ, RESOURCES_READ, RESOURCES_WRITE
+from tallystick.domain.metering.resources import Resource, check_kind, resource_id
 from tallystick.domain.texts import check_key
 from tallystick.flows import resources
 from tallystick.queries import identity

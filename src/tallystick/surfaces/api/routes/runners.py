@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.rights import RUNS_WRITE
-from tallystick.domain.runs import lease_lost, read_lease
+from tallystick.domain.identity.rights import RUNS_WRITE
+from tallystick.domain.runs.states import lease_lost, read_lease
 from tallystick.domain.times import check_time
 from tallystick.flows import claims
 from tallystick.queries import runs as queries

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from tallystick.domain.rights import MEMBERS_WRITE, forbidden
-from tallystick.domain.tokens import Token
+from tallystick.domain.identity.rights import MEMBERS_WRITE, forbidden
+from tallystick.domain.identity.tokens import Token
 from tallystick.flows import tokens
 from tallystick.queries import identity
 from tallystick.surfaces.api.endpoints import Call, Routes

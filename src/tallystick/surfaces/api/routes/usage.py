@@ -3,9 +3,9 @@
 import datetime as dt
 from typing import Any
 
-from tallystick.domain.metrics import Filters, Metrics, parse_group, parse_range, parse_unit, parse_uuid
-from tallystick.domain.reports import ReportFilters, Sums, parse_dimensions
-from tallystick.domain.rights import BILLING_READ
+from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.metering.metrics import Filters, Metrics, parse_group, parse_range, parse_unit, parse_uuid
+from tallystick.domain.metering.reports import ReportFilters, Sums, parse_dimensions
 from tallystick.queries import reports, usage
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires

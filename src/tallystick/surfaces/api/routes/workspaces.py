@@ -1,6 +1,6 @@
 """Workspaces, made and listed by the operator."""
 
-from tallystick.domain.workspaces import NO_WORKSPACE, Workspace
+from tallystick.domain.identity.workspaces import NO_WORKSPACE, Workspace
 from tallystick.flows import workspaces
 from tallystick.queries import identity
 from tallystick.surfaces.api.endpoints import Call, Routes

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.budgets import Usage, WindowKey
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
-from tallystick.domain.holds import Amounts
+from tallystick.domain.credits.budgets import Usage, WindowKey
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.credits.holds import Amounts
 from tallystick.kernel.credits import NANO, format_credits
 from tallystick.kernel.errors import TallystickError
 

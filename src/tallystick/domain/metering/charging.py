@@ -7,14 +7,14 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.attribution import Attribution
-from tallystick.domain.counters import TokenCounters, disjoint
-from tallystick.domain.events import LITELLM, EventData, UsageEvent, quantity_of
-from tallystick.domain.holds import Cover, Scope
-from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
-from tallystick.domain.prices import PriceBook, PriceVersion
-from tallystick.domain.pricing import Use, amount, provider_cost, version_for
-from tallystick.domain.rating import rate_tiered
+from tallystick.domain.credits.holds import Cover, Scope
+from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.counters import TokenCounters, disjoint
+from tallystick.domain.metering.events import LITELLM, EventData, UsageEvent, quantity_of
+from tallystick.domain.metering.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.prices import PriceBook, PriceVersion
+from tallystick.domain.metering.pricing import Use, amount, provider_cost, version_for
+from tallystick.domain.metering.rating import rate_tiered
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 

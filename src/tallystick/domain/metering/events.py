@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from tallystick.domain.counters import MAX_COUNT
+from tallystick.domain.metering.counters import MAX_COUNT
 from tallystick.domain.texts import has_control_characters
 from tallystick.kernel.credits import is_decimal
 from tallystick.kernel.errors import TallystickError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from tallystick.domain.events import EventData
+from tallystick.domain.metering.events import EventData
 
 Quantity = int | Decimal
 

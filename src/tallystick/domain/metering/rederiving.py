@@ -11,14 +11,14 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.charging import PRICED, counters_of
-from tallystick.domain.counters import TokenCounters
 from tallystick.domain.differences import Figure, figure
-from tallystick.domain.events import EventData, quantity_of
-from tallystick.domain.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
-from tallystick.domain.prices import PriceBook, PriceVersion
-from tallystick.domain.pricing import nano_usd
-from tallystick.domain.rating import rate_percentage, rate_quantity, rate_tiered, rate_tokens, token_numerator
+from tallystick.domain.metering.charging import PRICED, counters_of
+from tallystick.domain.metering.counters import TokenCounters
+from tallystick.domain.metering.events import EventData, quantity_of
+from tallystick.domain.metering.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.prices import PriceBook, PriceVersion
+from tallystick.domain.metering.pricing import nano_usd
+from tallystick.domain.metering.rating import rate_percentage, rate_quantity, rate_tiered, rate_tokens, token_numerator
 from tallystick.kernel.credits import NANO, parse_credits
 from tallystick.kernel.errors import TallystickError
 

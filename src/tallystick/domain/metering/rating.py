@@ -10,9 +10,9 @@ from fractions import Fraction
 from operator import mul
 from typing import Final, NoReturn, TypeVar
 
-from tallystick.domain.counters import TokenCounters
-from tallystick.domain.prices import PriceVersion
-from tallystick.domain.rates import MILLION, Bands, Fixed, Graduated, Package, Percentage, Tokens, Unit, Volume
+from tallystick.domain.metering.counters import TokenCounters
+from tallystick.domain.metering.prices import PriceVersion
+from tallystick.domain.metering.rates import MILLION, Bands, Fixed, Graduated, Package, Percentage, Tokens, Unit, Volume
 from tallystick.kernel.credits import MAX_NANO, NANO, divide_half_even
 from tallystick.kernel.errors import TallystickError
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.meters import Meter
-from tallystick.domain.plans import PlanVersion
-from tallystick.domain.prices import PriceBook
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.metering.meters import Meter
+from tallystick.domain.metering.prices import PriceBook
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.booked import Booked, Quantity, uses_of
-from tallystick.domain.derivations import Counted, Derivation, derive
-from tallystick.domain.meters import CATEGORIES, UNKNOWN
-from tallystick.domain.prices import PriceVersion
-from tallystick.domain.rates import FALLBACK
+from tallystick.domain.metering.meters import CATEGORIES, UNKNOWN
+from tallystick.domain.metering.prices import PriceVersion
+from tallystick.domain.metering.rates import FALLBACK
+from tallystick.domain.runs.booked import Booked, Quantity, uses_of
+from tallystick.domain.runs.derivations import Counted, Derivation, derive
 
 ALWAYS: Final = ("llm", "tool_calls", "storage")
 """Line items that every receipt has, also at 0 (rule M9)."""

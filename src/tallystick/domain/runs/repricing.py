@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tallystick.domain.booked import Booked, Used
-from tallystick.domain.charging import DIRECT, WAIVED, counters_of
-from tallystick.domain.meters import LLM_TOKENS
-from tallystick.domain.prices import PriceBook, PriceVersion
-from tallystick.domain.pricing import Tariff, Use, amount, tariff_for_model, tariff_for_type, version_for
-from tallystick.domain.simulation import Change, Repriced
+from tallystick.domain.metering.charging import DIRECT, WAIVED, counters_of
+from tallystick.domain.metering.meters import LLM_TOKENS
+from tallystick.domain.metering.prices import PriceBook, PriceVersion
+from tallystick.domain.metering.pricing import Tariff, Use, amount, tariff_for_model, tariff_for_type, version_for
+from tallystick.domain.runs.booked import Booked, Used
+from tallystick.domain.runs.simulation import Change, Repriced
 
 Resolve = Callable[[str, str | None], tuple[str, str] | None]
 """From a reported model and integration to (provider, model) among public prices."""

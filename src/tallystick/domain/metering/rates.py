@@ -25,7 +25,7 @@ from decimal import Decimal, InvalidOperation
 from math import lcm
 from typing import Any, Final, NoReturn
 
-from tallystick.domain.counters import REPORTED
+from tallystick.domain.metering.counters import REPORTED
 from tallystick.kernel.credits import NANO, format_credits, parse_credits
 from tallystick.kernel.errors import TallystickError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from tallystick.domain.holds import Scope
+from tallystick.domain.credits.holds import Scope
 from tallystick.kernel.errors import TallystickError
 
 SCOPES: Final = ("workspace", "project", "user", "workflow", "agent", "apiKey")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tallystick.domain.grants import Grant
+from tallystick.domain.credits.grants import Grant
 from tallystick.kernel.periods import Period
 
 _INCLUDED: Final = frozenset({"plan", "free", "promotion", "adjustment"})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.grants import CREDITS, TOOL_RUNS
+from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS
 from tallystick.kernel.errors import TallystickError
 
 HELD: Final = "held"

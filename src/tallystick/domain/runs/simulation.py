@@ -17,10 +17,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from tallystick.domain.booked import Booked, Quantity, Used
-from tallystick.domain.charging import counters_of
-from tallystick.domain.counters import TokenCounters
-from tallystick.domain.meters import CATEGORIES, EXECUTION, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.charging import counters_of
+from tallystick.domain.metering.counters import TokenCounters
+from tallystick.domain.metering.meters import CATEGORIES, EXECUTION, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.runs.booked import Booked, Quantity, Used
 from tallystick.kernel.credits import parse_credits
 
 LEVERS: Final = ("language_model", "max_steps", "filter_node", "no_fallback")

@@ -8,12 +8,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from tallystick.domain.booked import Booked, Quantity
-from tallystick.domain.charging import DIRECT, PRICED, counters_of
-from tallystick.domain.counters import REPORTED
-from tallystick.domain.prices import PriceVersion
-from tallystick.domain.rates import MILLION, Fixed, Percentage, Unit
-from tallystick.domain.rating import exact_cost_of_tokens, rate_percentage, rate_tiered, token_numerator, token_rates
+from tallystick.domain.metering.charging import DIRECT, PRICED, counters_of
+from tallystick.domain.metering.counters import REPORTED
+from tallystick.domain.metering.prices import PriceVersion
+from tallystick.domain.metering.rates import MILLION, Fixed, Percentage, Unit
+from tallystick.domain.metering.rating import (
+    exact_cost_of_tokens,
+    rate_percentage,
+    rate_tiered,
+    token_numerator,
+    token_rates,
+)
+from tallystick.domain.runs.booked import Booked, Quantity
 from tallystick.kernel.credits import NANO
 
 _DIRECT: Final = "direct"

@@ -4,10 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL, Meter
-from tallystick.domain.prices import PriceBook
-from tallystick.domain.pricing import Tariff, tariff_for_model, tariff_for_tool_call, tariff_for_type
-from tallystick.domain.rollups import Dimensions, HourDimensions, bucket_of
+from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL, Meter
+from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.metering.pricing import Tariff, tariff_for_model, tariff_for_tool_call, tariff_for_type
+from tallystick.domain.metering.rollups import Dimensions, HourDimensions, bucket_of
 
 
 @dataclass(eq=False, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.grants import Grant, burn_order
+from tallystick.domain.credits.grants import Grant, burn_order
 from tallystick.kernel.errors import TallystickError
 
 BALANCE_MAX: Final = 2**62

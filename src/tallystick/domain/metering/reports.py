@@ -1,7 +1,7 @@
 """Usage reports: sums over any one or two dimensions, by day or over the whole range (rows B6 to B10, D9).
 
 Where metrics are the narrow question that other people's clients ask, a report has every measure and dimension that
-the daily totals keep. A range is read as in `domain/metrics.py`.
+the daily totals keep. A range is read as in `domain/metering/metrics.py`.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from tallystick.domain.metrics import GROUPS, nano
+from tallystick.domain.metering.metrics import GROUPS, nano
 from tallystick.kernel.errors import TallystickError
 
 DIMENSIONS: Final = (*GROUPS, "project_uuid", "tool_uuid", "slug", "type", "status")

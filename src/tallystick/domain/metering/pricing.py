@@ -11,9 +11,9 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.counters import TokenCounters
-from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL
-from tallystick.domain.prices import (
+from tallystick.domain.metering.counters import TokenCounters
+from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.prices import (
     PriceBook,
     PriceVersion,
     Timeline,
@@ -21,7 +21,7 @@ from tallystick.domain.prices import (
     targets_for_model,
     targets_for_tool_call,
 )
-from tallystick.domain.rating import (
+from tallystick.domain.metering.rating import (
     Quantity,
     cost_of_tokens,
     exact_cost_of_tokens,

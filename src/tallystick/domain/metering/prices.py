@@ -15,8 +15,8 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.meters import LLM_TOKENS, TOOL_CALL
-from tallystick.domain.rates import TIERED, Rates, compile_rates
+from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.rates import TIERED, Rates, compile_rates
 from tallystick.kernel.errors import TallystickError
 
 BEGINNING: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)

@@ -1,0 +1,1 @@
+"""Grants, the ledger, balances, and what stands before work: holds, gates, budgets."""

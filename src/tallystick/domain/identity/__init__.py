@@ -1,0 +1,1 @@
+"""Who is there and may do what: workspaces, tokens, rights, repeated requests."""

@@ -1,0 +1,1 @@
+"""From usage events to rated charges: events, meters, prices, rating, attribution, totals."""
