@@ -1,16 +1,15 @@
+-- Keys by themselves, not joined in pairs: a plan of pairs that is made while the table is young reads all of a workspace,
+-- and is kept while it grows (6 ms in place of 0.1 at ten thousand holds). The caller takes the pairs it asked for.
+
 -- name: by_id
 SELECT h.*
 FROM hold AS h
-JOIN unnest(%(workspace_ids)s::uuid[], %(ids)s::uuid[]) AS n (workspace_id, id)
-    ON h.workspace_id = n.workspace_id AND h.id = n.id
-WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[])
+WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND h.id = ANY(%(ids)s::uuid[])
 
 -- name: by_key
 SELECT h.*
 FROM hold AS h
-JOIN unnest(%(workspace_ids)s::uuid[], %(keys)s::text[]) AS n (workspace_id, key)
-    ON h.workspace_id = n.workspace_id AND h.key = n.key
-WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[])
+WHERE h.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND h.key = ANY(%(keys)s::text[])
 
 -- name: lapsed
 SELECT h.*
@@ -53,6 +52,7 @@ FROM unnest(
     finish_key, finish_hash
 )
 WHERE h.workspace_id = n.workspace_id AND h.id = n.id AND h.workspace_id = ANY(%(workspace_id)b::uuid[])
+    AND h.id = ANY(%(id)b::uuid[])
 
 -- name: standings
 -- What the gate asks of each workspace besides its money: its plan's terms and the state of its subscription.
@@ -65,9 +65,7 @@ WHERE s.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND s.ended_at IS NULL
 -- name: started
 SELECT r.workspace_id, r.run
 FROM run_start AS r
-JOIN unnest(%(workspace_ids)s::uuid[], %(runs)s::text[]) AS n (workspace_id, run)
-    ON r.workspace_id = n.workspace_id AND r.run = n.run
-WHERE r.workspace_id = ANY(%(workspace_ids)s::uuid[])
+WHERE r.workspace_id = ANY(%(workspace_ids)s::uuid[]) AND r.run = ANY(%(runs)s::text[])
 
 -- name: start
 INSERT INTO run_start (workspace_id, run, started_at)
