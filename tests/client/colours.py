@@ -87,6 +87,18 @@ class LoopClient:
         return self.inner.lease
 
     def end(self) -> None:
+        """End the loop when nothing is left on it, connections that are still closing included."""
+
+        async def rest() -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await self._loop.shutdown_asyncgens()
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        self.wait(rest())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -154,6 +154,11 @@ class Wire:
             return
         server = socket.create_connection(self._upstream)
         self._open |= {client, server}
+        if not self.is_up:
+            # It went down while this was on its way.
+            self._shut(client)
+            self._shut(server)
+            return
         threading.Thread(target=self._pump, args=(client, server, None), daemon=True).start()
         self._pump(server, client, cut)
 
