@@ -1,16 +1,20 @@
 """The frame around every route: what a crash shows, what the log holds, what monitoring sees."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tallystick.kernel.errors import TallystickError
 from tallystick.runtime import Runtime
+from tallystick.settings import load
 from tallystick.surfaces.api.app import create_app
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import ANYONE
+from tallystick.surfaces.logs import configure
 from tallystick.wire.identity import Health
 from tests.surfaces.conftest import Caller, House
 
@@ -83,6 +87,54 @@ async def test_a_line_of_log_names_the_request_and_no_secret(house: House) -> No
     assert (second["status"], second["code"], second["actor"]) == (401, "unauthorized", None)
     for secret in (house.owner.token, made.json()["token"]["token"], "tally_wrong", "very private", "abc"):
         assert secret not in told
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_crash_in_the_log_shows_no_values(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(bearer: str) -> None:
+        raise RuntimeError(f"failed with {len(bearer)} characters")
+
+    before = structlog.get_config()
+    configure(load({"TALLY_LOG_FORMAT": form}).settings)
+    try:
+        try:
+            fail("tally_" + "very-secret")
+        except RuntimeError as error:
+            structlog.get_logger("crash").error("unexpected error", exc_info=error)
+    finally:
+        structlog.configure(**before)
+    told = capsys.readouterr().err
+    assert "failed with 17 characters" in told
+    assert "test_frame.py" in told
+    assert "tally_very-secret" not in told
+
+
+async def test_a_caller_that_goes_away_in_the_middle_of_its_body_is_no_crash(runtime: Runtime, house: House) -> None:
+    messages = [{"type": "http.request", "body": b'{"name":', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> MutableMapping[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        """Nobody is there."""
+
+    path = "/v1/workspaceManagement/tokens"
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "client": None,
+        "server": ("tally.test", 80),
+        "headers": [(b"authorization", f"Bearer {house.owner.token}".encode()), (b"content-length", b"100")],
+    }
+    with capture_logs() as logs:
+        await create_app(runtime)(scope, receive, send)
+    assert [(line["log_level"], line.get("code")) for line in logs] == [("info", "clientGone")]
 
 
 async def test_a_probe_that_is_well_is_no_line_of_the_usual_log(http: httpx2.AsyncClient) -> None:

@@ -4,8 +4,9 @@ An event's id is made of run, node and the call's place in it: which of a node's
 calls. One that was paid for and then lost with the process is made again under the same id, so the customer pays once.
 """
 
+import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -32,6 +33,7 @@ SOURCE: Final = "tallystick/runner"
 _CONFLICT: Final = 409
 _SAMPLES: Final = 50
 _MARGIN_SECONDS: Final = 60
+_LAST_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Meter:
         """Set aside, do `work` of at most so many `seconds`, and settle with what it used.
 
         Raises `RunRefusedError` where nothing can be set aside, else what `work` raises; a `NodeError` with usage is
-        settled, one without gives everything back.
+        settled, one without gives everything back; so does a run that is ended from outside.
         """
         place = f"{self.workflow}/{spot.node}/{'tool' if worth.tool_runs else 'model'}"
         hold = await self._hold(spot, worth, place, seconds)
@@ -103,10 +105,10 @@ class Meter:
         except NodeError as failure:
             await self._settle(hold, spot, failure.usage, place)
             raise
-        except Exception:
-            await self._settle(hold, spot, None, place)
+        except BaseException:
+            await _to_its_end(self._settle(hold, spot, None, place))
             raise
-        await self._settle(hold, spot, used, place)
+        await _to_its_end(self._settle(hold, spot, used, place))
         return result
 
     async def book(self, events: list[EncodedEvent]) -> None:
@@ -201,6 +203,17 @@ class Meter:
         except ApiError as error:
             _log.info("hold can't be finished", path=call.path, reason=error.reason)
             return None
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for `work` also while being cancelled, though not for ever: nobody else would release the hold."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_LAST_SECONDS)
+        task.cancel()
+        raise
 
 
 def _rejected(reason: str, message: str) -> NodeError:

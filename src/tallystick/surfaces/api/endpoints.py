@@ -60,7 +60,7 @@ class Call:
     request: Request[Any, Any, Any]
     endpoint: "Endpoint"
     now: dt.datetime
-    bearer: str = ""
+    bearer: str = field(default="", repr=False)
     caller: Principal | None = None
 
     @property

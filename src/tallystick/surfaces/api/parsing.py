@@ -18,17 +18,23 @@ _MOST_PARAMETERS: Final = 1000
 
 
 async def read_body(request: Request[Any, Any, Any], largest: int) -> bytes:
-    """The body as it arrived. Raises `bodyTooLarge` as soon as it is known to be."""
+    """The body as it arrived. Raises `bodyTooLarge` as soon as it is known to be, and `clientGone`."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > largest:
         raise _too_large(largest)
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
+    more = True
+    while more:
+        message: Mapping[str, Any] = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise TallystickError("clientGone", "The caller went away before all of the body came.")
+        piece = message.get("body", b"")
         size += len(piece)
         if size > largest:
             raise _too_large(largest)
         pieces.append(piece)
+        more = message.get("more_body", False)
     return b"".join(pieces)
 
 

@@ -10,6 +10,7 @@ from tallystick.wire.amounts import encode
 _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     400: (
         "amountTooLarge",
+        "clientGone",
         "invalidAmount",
         "invalidAttributes",
         "invalidCounters",
