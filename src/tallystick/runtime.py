@@ -13,7 +13,7 @@ from tallystick.flows.names import Names
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.clock import Clock, SystemClock
 from tallystick.kernel.errors import TallystickError
-from tallystick.kernel.ids import Ids, SystemIds
+from tallystick.kernel.ids import Ids, ServerIds
 from tallystick.queries.identity import Authenticator
 from tallystick.settings import Settings
 from tallystick.store import backup, migrate
@@ -62,7 +62,7 @@ class Runtime:
         Without `TALLY_DATABASE_URL` the embedded server is started in `TALLY_HOME`. `prepare` False leaves the schema
         as it is. Raises `databaseUnavailable`, `databaseNewer`, `serverTooOld` and what the embedded server raises.
         """
-        clock, ids = clock or SystemClock(), ids or SystemIds()
+        clock, ids = clock or SystemClock(), ids or ServerIds()
         server: Server | None = None
         url = settings.database_url
         if url is None:

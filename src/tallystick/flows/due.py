@@ -4,6 +4,7 @@ Every flow that locks balances settles what is due first, so that no figure depe
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from uuid import UUID
 
 from tallystick.domain.credits.grants import UNITS, Grant, GrantTerms, new_grant
@@ -13,7 +14,7 @@ from tallystick.flows.caps import Caps
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import Period, period_of
 from tallystick.store import holds, ledger, subscriptions
-from tallystick.store.database import Connection, Database
+from tallystick.store.database import Asked, Connection, Database, Row, together
 from tallystick.store.ledger import Books
 from tallystick.store.subscriptions import LiveTerms
 
@@ -24,12 +25,29 @@ async def lock(
     conn: Connection, workspace_ids: set[UUID], *, now: dt.datetime, ids: Ids, returns: bool = False
 ) -> Books:
     """Lock the balances of these workspaces and bring them up to `now`; the caller saves the books."""
-    books = await ledger.lock_books(conn, workspace_ids, returns=returns)
-    for workspace_id, pair in books.items():
-        if any(book.balance.due_at is not None and book.balance.due_at <= now for book in pair.values()):
-            await ledger.read_grants(conn, {workspace_id: pair}, [workspace_id], returns=True)
-            await _settle(conn, workspace_id, pair, now, ids)
+    books, _ = await lock_and_ask(conn, workspace_ids, {}, now=now, ids=ids, returns=returns)
     return books
+
+
+async def lock_and_ask(
+    conn: Connection,
+    workspace_ids: set[UUID],
+    asked: Mapping[str, Asked],
+    *,
+    now: dt.datetime,
+    ids: Ids,
+    returns: bool = False,
+) -> tuple[Books, dict[str, list[Row]]]:
+    """The same, and the answers to what is asked, as they are once everything due has been settled."""
+    books, answers = await ledger.lock_books(conn, workspace_ids, returns=returns, also=asked.values())
+    due = [one for one, pair in books.items() if any(book.balance.is_due(now) for book in pair.values())]
+    for workspace_id in due:
+        pair = books[workspace_id]
+        await ledger.read_grants(conn, {workspace_id: pair}, [workspace_id], returns=True)
+        await _settle(conn, workspace_id, pair, now, ids)
+    if due and asked:
+        answers = await together(conn, *asked.values())
+    return books, dict(zip(asked, answers, strict=True))
 
 
 async def sweep(database: Database, *, now: dt.datetime, ids: Ids) -> int:

@@ -23,7 +23,7 @@ from tallystick.flows.due import release
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import holds
-from tallystick.store.database import Connection
+from tallystick.store.database import Asked, Connection
 from tallystick.store.holds import Facts
 from tallystick.store.ledger import Books
 
@@ -80,6 +80,15 @@ class Extend(Change, kw_only=True):
     seconds: int
 
 
+def questions(operations: Sequence[Operation], workspace_ids: Collection[UUID]) -> dict[str, Asked]:
+    """What must be known of these under lock; `workspace_ids` are those of the whole commit."""
+    places = [one for one in operations if isinstance(one, Place)]
+    ids = {(one.workspace_id, one.hold_id) for one in operations if isinstance(one, Change)}
+    keys = {(place.workspace_id, place.key) for place in places}
+    runs = {(place.workspace_id, place.scope.run) for place in places if place.scope.run is not None}
+    return holds.questions(workspace_ids, ids, keys, runs)
+
+
 class Holding:
     """The operations of one commit. `begin` finds their holds and refuses what cannot be; `apply` does the rest."""
 
@@ -94,22 +103,6 @@ class Holding:
         self._placed: list[Hold] = []
         self._begun: dict[tuple[UUID, str], None] = {}
         self._begun_in: dict[UUID, int] = {}
-
-    @classmethod
-    async def load(
-        cls,
-        conn: Connection,
-        operations: Sequence[Operation],
-        workspace_ids: Collection[UUID],
-        books: Books,
-        now: dt.datetime,
-    ) -> "Holding":
-        """With what they rest on; `workspace_ids` are those of the whole commit."""
-        places = [one for one in operations if isinstance(one, Place)]
-        ids = {(one.workspace_id, one.hold_id) for one in operations if isinstance(one, Change)}
-        keys = {(place.workspace_id, place.key) for place in places}
-        runs = {(place.workspace_id, place.scope.run) for place in places if place.scope.run is not None}
-        return cls(operations, books, await holds.facts(conn, workspace_ids, ids, keys, runs), now)
 
     def begin(self) -> None:
         """Find the hold of each change. One that was ended by the same request is repeated, by another refused."""
@@ -151,10 +144,13 @@ class Holding:
             for book in self._books[workspace_id].values():
                 book.let_go(ids.new(self._now), at=self._now)
         self._place_all(ids)
+        balances: dict[UUID, list[Shown]] = {}
         for operation in (*self._places, *self._changes):
             if operation.error is None:
-                pair = self._books[operation.workspace_id]
-                operation.balances = [_shown(pair[unit]) for unit in UNITS]
+                workspace_id = operation.workspace_id
+                if workspace_id not in balances:
+                    balances[workspace_id] = [_shown(self._books[workspace_id][unit]) for unit in UNITS]
+                operation.balances = balances[workspace_id]
 
     def _repeat(self, change: Change, hold: Hold) -> None:
         if isinstance(change, Extend) or (hold.finish_key, hold.finish_hash) != (change.key, change.request_hash):

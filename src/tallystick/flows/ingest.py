@@ -15,11 +15,13 @@ from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.holding import Holding
+from tallystick.flows.holding import questions as holding_questions
 from tallystick.flows.names import Attributed, Names
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import ledger, names, usage
-from tallystick.store.database import Connection, Database
+from tallystick.store.database import Connection, Database, finishing
+from tallystick.store.holds import facts_of
 from tallystick.store.ledger import Books
 from tallystick.store.names import NewResource
 
@@ -98,13 +100,14 @@ async def _commit(
     operations = [batch.operation for batch in batches if batch.operation is not None]
     workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
     workspace_ids.update(operation.workspace_id for operation in operations)
-    books = await due.lock(conn, workspace_ids, now=now, ids=ids, returns=returns)
+    asked = holding_questions(operations, workspace_ids) if operations else {}
+    books, answers = await due.lock_and_ask(conn, workspace_ids, asked, now=now, ids=ids, returns=returns)
     stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
     if stale:
         raise _StaleError(stale)
     if len(books) < len(workspace_ids):
         alive = _known(alive, books)
-    holding = await Holding.load(conn, operations, workspace_ids, books, now) if operations else None
+    holding = Holding(operations, books, facts_of(answers), now) if operations else None
     caps = await Caps.load(conn, workspace_ids) if holding is None else holding.caps
     if holding is not None:
         holding.begin()
@@ -125,7 +128,7 @@ async def _commit(
     await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
     if holding is not None:
         await holding.apply(conn, settling, ids)
-    async with conn.pipeline():
+    async with finishing(conn):
         if holding is not None:
             await holding.save(conn)
         await caps.save(conn)

@@ -36,7 +36,7 @@ async def begin_in(
     await subscriptions.insert_subscription(conn, workspace_id, subscription_id, version, now)
     period = period_of(now, version.cadence, zone, now)
     await subscriptions.insert_period(conn, workspace_id, subscription_id, version, period)
-    books = await ledger.lock_books(conn, {workspace_id})
+    books, _ = await ledger.lock_books(conn, {workspace_id})
     terms = LiveTerms(subscription_id, now, zone, period, version)
     for unit in UNITS:
         book = books[workspace_id][unit]

@@ -7,6 +7,9 @@ from typing import Protocol
 from uuid import UUID, SafeUUID
 
 _TOKEN_BYTES = 32
+_ID_BYTES = 10
+_ID_MASK = (1 << 74) - 1
+_DRAWN_AT_ONCE = 256
 
 
 class Ids(Protocol):
@@ -46,6 +49,23 @@ class SystemIds:
 
     def secret(self) -> str:
         return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+class ServerIds(SystemIds):
+    """Draws the randomness of many ids at once: asking the machine for each takes longer than all the rest of it.
+
+    Not for a process that forks: parent and child would draw the same ids.
+    """
+
+    def __init__(self) -> None:
+        self._drawn: list[int] = []
+
+    def new(self, now: dt.datetime) -> UUID:
+        if not self._drawn:
+            block = secrets.token_bytes(_ID_BYTES * _DRAWN_AT_ONCE)
+            pieces = (block[place : place + _ID_BYTES] for place in range(0, len(block), _ID_BYTES))
+            self._drawn = [int.from_bytes(piece, "big") & _ID_MASK for piece in pieces]
+        return uuid7(now, self._drawn.pop())
 
 
 class SequentialIds:

@@ -19,6 +19,8 @@ Connection = psycopg.AsyncConnection[DictRow]
 Row = Mapping[str, Any]
 Query = Any
 """SQL as `named_sql` gives it."""
+Asked = tuple[Query, Mapping[str, Any]]
+"""A query with its parameters."""
 
 _RETRIED = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 _ATTEMPTS = 5
@@ -112,7 +114,18 @@ async def export_snapshot(conn: Connection) -> str:
     return str(row["name"])
 
 
-async def together(conn: Connection, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Row]]:
+@asynccontextmanager
+async def finishing(conn: Connection) -> AsyncIterator[None]:
+    """For the last writes of a transaction: they are sent at once, its commit with them, in one round trip.
+
+    Where one of them fails nothing is committed. Nothing may be done on the connection afterwards.
+    """
+    async with conn.pipeline():
+        yield
+        await conn.commit()
+
+
+async def together(conn: Connection, *asked: Asked) -> list[list[Row]]:
     """The rows of several queries that are sent at once and done in their order: one round trip for all."""
     async with conn.pipeline():
         cursors = [await conn.execute(query, given) for query, given in asked]

@@ -6,28 +6,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from tallystick.domain.credits.budgets import Budget
 from tallystick.domain.credits.holds import Hold
 from tallystick.store import budgets
-from tallystick.store.database import Connection, Query, Row, together
+from tallystick.store.database import Asked, Connection, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
 
 _FIELDS: Final = tuple(field.name for field in fields(Hold))
-_CHANGING: Final = (
-    "workspace_id",
-    "id",
-    "status",
-    "credits",
-    "tool_runs",
-    "settled_credits",
-    "settled_tool_runs",
-    "expires_at",
-    "finished_at",
-    "finish_key",
-    "finish_hash",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +60,15 @@ async def by_id(conn: Connection, wanted: Collection[tuple[UUID, UUID]]) -> dict
     return {(row["workspace_id"], row["id"]): hold_of(row) for row in rows}
 
 
-async def facts(
-    conn: Connection,
+def questions(
     workspace_ids: Collection[UUID],
     ids: Collection[tuple[UUID, UUID]],
     keys: Collection[tuple[UUID, str]],
     runs: Collection[tuple[UUID, str]],
-) -> Facts:
-    """All of it in one round trip; `ids`, `keys` and `runs` are each with their workspace."""
+) -> dict[str, Asked]:
+    """What `facts_of` is made from, by name; `ids`, `keys` and `runs` are each with their workspace."""
     of_all = {"workspace_ids": sorted(workspace_ids)}
-    asked: dict[str, tuple[Query, Mapping[str, Any]]] = {"budgets": (budgets.SQL["live"], of_all)}
+    asked: dict[str, Asked] = {"budgets": (budgets.SQL["live"], of_all)}
     if ids:
         asked["by_id"] = SQL["by_id"], {"workspace_ids": [one[0] for one in ids], "ids": [one[1] for one in ids]}
     if keys:
@@ -88,7 +76,11 @@ async def facts(
         asked["terms"] = SQL["standings"], of_all
     if runs:
         asked["started"] = SQL["started"], {"workspace_ids": [one[0] for one in runs], "runs": [one[1] for one in runs]}
-    found = dict(zip(asked, await together(conn, *asked.values()), strict=True))
+    return asked
+
+
+def facts_of(found: Mapping[str, Sequence[Row]]) -> Facts:
+    """The facts of the answers to `questions`."""
     return Facts(
         {(row["workspace_id"], row["id"]): hold_of(row) for row in found.get("by_id", ())},
         {(row["workspace_id"], row["key"]): hold_of(row) for row in found.get("by_key", ())},
@@ -113,13 +105,18 @@ async def next_end(conn: Connection, workspace_id: UUID, now: dt.datetime) -> dt
 async def insert(conn: Connection, holds: Sequence[Hold]) -> None:
     """Add new holds."""
     if holds:
-        await conn.execute(SQL["insert"], {name: [getattr(hold, name) for hold in holds] for name in _FIELDS})
+        await conn.execute(SQL["insert"], {"rows": _rows(holds)})
 
 
 async def update(conn: Connection, holds: Sequence[Hold]) -> None:
     """Write back what changes of a hold."""
     if holds:
-        await conn.execute(SQL["update"], {name: [getattr(hold, name) for hold in holds] for name in _CHANGING})
+        ids = {"workspace_ids": sorted({hold.workspace_id for hold in holds}), "ids": [hold.id for hold in holds]}
+        await conn.execute(SQL["update"], {"rows": _rows(holds), **ids})
+
+
+def _rows(holds: Sequence[Hold]) -> str:
+    return msgspec.json.encode(holds).decode()
 
 
 async def terms(conn: Connection, workspace_ids: Collection[UUID]) -> Mapping[UUID, Terms]:

@@ -22,37 +22,35 @@ SELECT min(h.expires_at) AS ends_at
 FROM hold AS h
 WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held' AND h.expires_at > %(now)s::timestamptz
 
+-- Rows go as JSON: one parameter in place of an array for each column, which psycopg would adapt one by one.
+
 -- name: insert
 INSERT INTO hold (
     workspace_id, id, key, request_hash, status, credits, tool_runs, asked_credits, asked_tool_runs, settled_credits,
     settled_tool_runs, run, project_id, user_id, workflow_id, agent_id, api_key, names, created_at, expires_at,
     finished_at, finish_key, finish_hash
 )
-SELECT * FROM unnest(
-    %(workspace_id)b::uuid[], %(id)b::uuid[], %(key)b::text[], %(request_hash)b::bytea[], %(status)b::text[],
-    %(credits)b::bigint[], %(tool_runs)b::bigint[], %(asked_credits)b::bigint[], %(asked_tool_runs)b::bigint[],
-    %(settled_credits)b::bigint[], %(settled_tool_runs)b::bigint[], %(run)b::text[], %(project_id)b::uuid[],
-    %(user_id)b::uuid[], %(workflow_id)b::uuid[], %(agent_id)b::uuid[], %(api_key)b::text[],
-    %(names)b::text[],
-    %(created_at)b::timestamptz[], %(expires_at)b::timestamptz[], %(finished_at)b::timestamptz[],
-    %(finish_key)b::text[], %(finish_hash)b::bytea[]
+SELECT workspace_id, id, key, decode(request_hash, 'base64'), status, credits, tool_runs, asked_credits,
+    asked_tool_runs, settled_credits, settled_tool_runs, run, project_id, user_id, workflow_id, agent_id, api_key,
+    names, created_at, expires_at, finished_at, finish_key, decode(finish_hash, 'base64')
+FROM json_to_recordset(%(rows)s::json) AS n (
+    workspace_id uuid, id uuid, key text, request_hash text, status text, credits bigint, tool_runs bigint,
+    asked_credits bigint, asked_tool_runs bigint, settled_credits bigint, settled_tool_runs bigint, run text,
+    project_id uuid, user_id uuid, workflow_id uuid, agent_id uuid, api_key text, names text, created_at timestamptz,
+    expires_at timestamptz, finished_at timestamptz, finish_key text, finish_hash text
 )
 
 -- name: update
 UPDATE hold AS h
 SET status = n.status, credits = n.credits, tool_runs = n.tool_runs, settled_credits = n.settled_credits,
     settled_tool_runs = n.settled_tool_runs, expires_at = n.expires_at, finished_at = n.finished_at,
-    finish_key = n.finish_key, finish_hash = n.finish_hash
-FROM unnest(
-    %(workspace_id)b::uuid[], %(id)b::uuid[], %(status)b::text[], %(credits)b::bigint[], %(tool_runs)b::bigint[],
-    %(settled_credits)b::bigint[], %(settled_tool_runs)b::bigint[], %(expires_at)b::timestamptz[],
-    %(finished_at)b::timestamptz[], %(finish_key)b::text[], %(finish_hash)b::bytea[]
-) AS n (
-    workspace_id, id, status, credits, tool_runs, settled_credits, settled_tool_runs, expires_at, finished_at,
-    finish_key, finish_hash
+    finish_key = n.finish_key, finish_hash = decode(n.finish_hash, 'base64')
+FROM json_to_recordset(%(rows)s::json) AS n (
+    workspace_id uuid, id uuid, status text, credits bigint, tool_runs bigint, settled_credits bigint,
+    settled_tool_runs bigint, expires_at timestamptz, finished_at timestamptz, finish_key text, finish_hash text
 )
-WHERE h.workspace_id = n.workspace_id AND h.id = n.id AND h.workspace_id = ANY(%(workspace_id)b::uuid[])
-    AND h.id = ANY(%(id)b::uuid[])
+WHERE h.workspace_id = n.workspace_id AND h.id = n.id AND h.workspace_id = ANY(%(workspace_ids)s::uuid[])
+    AND h.id = ANY(%(ids)s::uuid[])
 
 -- name: standings
 -- What the gate asks of each workspace besides its money: its plan's terms and the state of its subscription.

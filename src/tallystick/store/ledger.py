@@ -9,7 +9,7 @@ from uuid import UUID
 from tallystick.domain.credits.grants import UNITS, Grant
 from tallystick.domain.credits.ledger import Balance, Book
 from tallystick.kernel.errors import TallystickError
-from tallystick.store.database import Connection, Row, together
+from tallystick.store.database import Asked, Connection, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -25,21 +25,23 @@ async def open_balances(conn: Connection, workspace_id: UUID) -> None:
     await conn.execute(SQL["open_balances"], {"workspace_id": workspace_id})
 
 
-async def lock_books(conn: Connection, workspace_ids: Collection[UUID], *, returns: bool = False) -> Books:
+async def lock_books(
+    conn: Connection, workspace_ids: Collection[UUID], *, returns: bool = False, also: Iterable[Asked] = ()
+) -> tuple[Books, list[list[Row]]]:
     """Lock the balances of these workspaces in sorted order and read the grants that a debit may use.
 
     With `returns` used-up grants come too, since a return may refill them. A workspace that does not exist is missing
-    in the answer.
+    in the answer. What is asked `also` is read under the lock in the same round trip.
     """
     given = {"workspace_ids": sorted(workspace_ids)}
-    grants = SQL["unended_grants" if returns else "open_grants"]
-    locked, granted = await together(conn, (SQL["lock_balances"], given), (grants, given))
+    grants = "unended_grants" if returns else "open_grants"
+    locked, granted, *others = await together(conn, (SQL["lock_balances"], given), (SQL[grants], given), *also)
     books: Books = {}
     for row in locked:
         balance = Balance(**{name: row[name] for name in _BALANCE_FIELDS})
         books.setdefault(balance.workspace_id, {})[balance.unit] = Book(balance, {})
     _add_grants(books, granted)
-    return books
+    return books, others
 
 
 async def read_grants(
@@ -64,7 +66,12 @@ def grant_of(row: Mapping[str, Any]) -> Grant:
 
 async def save_books(conn: Connection, books: Books, now: dt.datetime) -> None:
     """Write every balance, grant, transaction and entry that changed since the books were locked."""
-    changed = [book for pair in books.values() for unit in UNITS if (book := pair[unit]).changed]
+    every = [pair[unit] for pair in books.values() for unit in UNITS]
+    held = [book.balance for book in every if book.rescheduled and not book.booked]
+    if held:
+        names = ("held", "due_at")
+        await conn.execute(SQL["save_held"], _balance_columns(held, names))
+    changed = [book for book in every if book.booked]
     if not changed:
         return
     await _save_balances(conn, [book.balance for book in changed])
@@ -85,10 +92,14 @@ async def _save_balances(conn: Connection, balances: list[Balance]) -> None:
         "posted",
         "held",
     )
-    values: dict[str, Any] = {name: [getattr(balance, name) for balance in balances] for name in columns}
+    await conn.execute(SQL["save_balances"], _balance_columns(balances, columns))
+
+
+def _balance_columns(balances: list[Balance], names: Iterable[str]) -> dict[str, list[Any]]:
+    values: dict[str, list[Any]] = {name: [getattr(balance, name) for balance in balances] for name in names}
     values["workspace_ids"] = [balance.workspace_id for balance in balances]
     values["units"] = [balance.unit for balance in balances]
-    await conn.execute(SQL["save_balances"], values)
+    return values
 
 
 async def _save_grants(conn: Connection, books: list[Book], now: dt.datetime) -> None:

@@ -38,6 +38,14 @@ FROM unnest(
 ) AS n (workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, held)
 WHERE b.workspace_id = n.workspace_id AND b.unit = n.unit AND b.workspace_id = ANY(%(workspace_ids)b::uuid[])
 
+-- name: save_held
+-- Where nothing was booked: what is set aside, and until when at the latest.
+UPDATE balance AS b
+SET held = n.held, due_at = n.due_at
+FROM unnest(%(workspace_ids)b::uuid[], %(units)b::text[], %(held)b::bigint[], %(due_at)b::timestamptz[])
+    AS n (workspace_id, unit, held, due_at)
+WHERE b.workspace_id = n.workspace_id AND b.unit = n.unit AND b.workspace_id = ANY(%(workspace_ids)b::uuid[])
+
 -- name: insert_grants
 INSERT INTO credit_grant (
     workspace_id, id, unit, source, amount, remaining, priority, starts_at, expires_at, created_at, reason, ended_at,

@@ -73,6 +73,10 @@ class Balance:
     def posted(self) -> int:
         return self.issued - self.used - self.expired
 
+    def is_due(self, now: dt.datetime) -> bool:
+        """Whether the clock asks for something on it."""
+        return self.due_at is not None and self.due_at <= now
+
 
 @dataclass(slots=True)
 class Book:
@@ -87,8 +91,9 @@ class Book:
     rescheduled: bool = False
 
     @property
-    def changed(self) -> bool:
-        return bool(self.transactions or self.touched or self.rescheduled)
+    def booked(self) -> bool:
+        """Whether more than holds and deadlines changed."""
+        return bool(self.transactions or self.touched)
 
     def issue(self, grant: Grant, transaction_id: UUID, *, key: str, actor: str = "") -> None:
         """Book a new grant; an overdraft is paid from it first (rule M15); a new allocation begins (rule M19)."""

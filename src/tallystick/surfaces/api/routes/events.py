@@ -39,6 +39,7 @@ _CONTENT: Final = {BATCH: list[CloudEvent], ONE: CloudEvent, JSON: CloudEvent | 
     consumes=_CONTENT,
     errors=_ERRORS,
     largest_body=_LARGEST,
+    hot=True,
 )
 async def record_events(call: Call, body: bytes) -> IngestAnswer:
     """Report usage: one CloudEvent or many, as JSON, a batch or lines, also gzip or zstd.

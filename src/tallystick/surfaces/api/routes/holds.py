@@ -39,6 +39,7 @@ _UNITS: Final[Mapping[str, str]] = {"credits": "credits", "toolRuns": "tool_runs
     _WRITE,
     answers={201: wire.HoldAnswer, 200: wire.HoldAnswer},
     idempotent=True,
+    hot=True,
     errors=(*_REFUSALS, "idempotencyConflict", "invalidAmount", "invalidKey", "busy"),
 )
 async def place_hold(call: Call, body: wire.PlaceHold) -> Reply:
