@@ -124,6 +124,17 @@ class Settings:
     negative_limit: Decimal = _setting(
         Decimal(-10), "Credits at which deployments stop (rule M16); below zero.", low=-100_000_000, high=0
     )
+    low_limit: Decimal = _setting(
+        Decimal(1),
+        "Credits at which admins are told that deployments go on below zero (M16).",
+        low=0,
+        high=100_000_000,
+    )
+    comply_seconds: int = _setting(
+        300, "Seconds that the platform has for stopping what reached the negative limit.", low=1, high=604_800
+    )
+    metering_seconds: int = _setting(60, "Seconds after which a running deployment is charged.", low=1, high=3_600)
+    deployments_max: int = _setting(1_000, "Deployments of one workspace, at most.", low=1, high=1_000_000)
     fine_tune_minimum: Decimal = _setting(
         Decimal(25), "Credits of which more must be available for a fine-tuning job.", low=0, high=100_000_000
     )
@@ -147,6 +158,24 @@ class Settings:
     model_api_key: str | None = _setting(None, "Its key; it is sent to that endpoint alone.", secret=True)
     simulation_charges_max: int = _setting(
         50_000, "Charges that one simulation takes, at most.", low=1, high=10_000_000
+    )
+    smtp_url: str | None = _setting(
+        None,
+        "SMTP server of mails, `smtp://user:password@host:587` (STARTTLS), `smtps://…` or `smtp+plain://…` (no TLS); "
+        "without it they stay in the outbox.",
+        secret=True,
+    )
+    mail_from: str = _setting("Tallystick <billing@localhost>", "Sender of mails.")
+    support_email: str | None = _setting(None, "Address of the operator's support, named where credits run out.")
+    support_url: str | None = _setting(None, "The operator's support page, named where credits run out.")
+    delivery_attempts_max: int = _setting(10, "Attempts at a mail or webhook before it is dead.", low=1, high=50)
+    webhook_seconds: int = _setting(15, "Seconds that a webhook's receiver may take to answer.", low=1, high=120)
+    webhook_endpoints_max: int = _setting(20, "Webhook endpoints of one workspace, at most.", low=1, high=1_000)
+    webhook_overlap_hours: int = _setting(
+        24, "Hours that a webhook's old secret signs beside the new one after rotation.", low=0, high=720
+    )
+    webhook_allowed_hosts: str | None = _setting(
+        None, "Hosts, `host:port`, addresses and networks, by commas, that webhooks may go to though they are private."
     )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")

@@ -56,7 +56,10 @@ def load(environ: Mapping[str, str], overrides: Mapping[str, object] | None = No
                 values[name] = _read(name, source[name])
                 origins[name] = origin
                 break
-    return LoadedSettings(Settings(**values), MappingProxyType(origins), _warnings(environ, fields))
+    settings = Settings(**values)
+    if settings.low_limit > settings.deploy_threshold:
+        raise _invalid(variable("low_limit"), settings.low_limit, "must not be above TALLY_DEPLOY_THRESHOLD")
+    return LoadedSettings(settings, MappingProxyType(origins), _warnings(environ, fields))
 
 
 def variable(name: str) -> str:
@@ -101,7 +104,7 @@ def _read(name: str, raw: object) -> Any:
 
 
 _AMOUNTS: Final = frozenset(
-    {"free_credits", "free_tool_runs", "deploy_threshold", "negative_limit", "fine_tune_minimum"}
+    {"free_credits", "free_tool_runs", "deploy_threshold", "low_limit", "negative_limit", "fine_tune_minimum"}
 )
 
 
@@ -147,7 +150,7 @@ def _read_path(name: str, raw: object) -> Path:
 
 def _read_str(name: str, raw: object) -> str:
     text = str(raw).strip()
-    if name in ("public_url", "model_base_url"):
+    if name in ("public_url", "model_base_url", "support_url"):
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise _invalid(variable(name), raw, "must begin with http:// or https:// and name a host")

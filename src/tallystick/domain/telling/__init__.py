@@ -1,0 +1,1 @@
+"""Telling people and programs in time: facts, banners, mails, webhooks."""

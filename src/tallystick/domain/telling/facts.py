@@ -1,0 +1,100 @@
+"""Facts: what happened and is told to the outside, by banner, mail and webhook (row E10).
+
+A fact is written in the transaction that caused it. Where it must not be told twice its id is derived from what
+makes it one, so that a second writing of it is none.
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from uuid import UUID
+
+Topic = Literal["credits", "deployments", "billing"]
+"""What a member may want mails about or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`about` is one sentence for those who subscribe to it."""
+
+    name: str
+    topic: Topic
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`data` goes on the wire: camelCase, amounts as `Decimal` or int in whole units, ids and instants as text."""
+
+    workspace_id: UUID
+    id: UUID
+    kind: str
+    at: dt.datetime
+    data: Mapping[str, Any]
+
+
+CREDITS_THRESHOLD: Final = "credits.threshold_crossed"
+CREDITS_EXHAUSTED: Final = "credits.exhausted"
+CREDITS_EXPIRED: Final = "credits.expired"
+CREDITS_GRANTED: Final = "credits.granted"
+CREDITS_ADJUSTED: Final = "credits.adjusted"
+TOOL_RUNS_THRESHOLD: Final = "tool_runs.threshold_crossed"
+TOOL_RUNS_EXHAUSTED: Final = "tool_runs.exhausted"
+TOOL_RUNS_EXPIRED: Final = "tool_runs.expired"
+TOOL_RUNS_GRANTED: Final = "tool_runs.granted"
+TOOL_RUNS_ADJUSTED: Final = "tool_runs.adjusted"
+LOW_REACHED: Final = "limit.low_reached"
+NEGATIVE_REACHED: Final = "limit.negative_reached"
+DEPLOYMENT_CREATED: Final = "deployment.created"
+DEPLOYMENT_DEPLOYED: Final = "deployment.deployed"
+DEPLOYMENT_FAILED: Final = "deployment.failed"
+DEPLOYMENT_SCALED: Final = "deployment.scaled"
+DEPLOYMENT_STOP_REQUESTED: Final = "deployment.stop_requested"
+DEPLOYMENT_STOP_OVERDUE: Final = "deployment.stop_overdue"
+DEPLOYMENT_STOPPED: Final = "deployment.stopped"
+DEPLOYMENT_UNDEPLOYED: Final = "deployment.undeployed"
+DEPLOYMENT_DELETED: Final = "deployment.deleted"
+FINE_TUNING_STARTED: Final = "fine_tuning.started"
+FINE_TUNING_FINISHED: Final = "fine_tuning.finished"
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Kind(CREDITS_THRESHOLD, "credits", "20, 50, 70, 80 or 90 % of an allocation of credits is used."),
+            Kind(CREDITS_EXHAUSTED, "credits", "All credits are used."),
+            Kind(CREDITS_EXPIRED, "credits", "A grant of credits ended with something left."),
+            Kind(CREDITS_GRANTED, "credits", "Credits were granted or bought."),
+            Kind(CREDITS_ADJUSTED, "credits", "An operator took credits back or corrected them."),
+            Kind(TOOL_RUNS_THRESHOLD, "credits", "20, 50, 70, 80 or 90 % of an allocation of tool runs is used."),
+            Kind(TOOL_RUNS_EXHAUSTED, "credits", "All tool runs are used."),
+            Kind(TOOL_RUNS_EXPIRED, "credits", "A grant of tool runs ended with something left."),
+            Kind(TOOL_RUNS_GRANTED, "credits", "Tool runs were granted or bought."),
+            Kind(TOOL_RUNS_ADJUSTED, "credits", "An operator took tool runs back or corrected them."),
+            Kind(LOW_REACHED, "deployments", "Credits fell to the low limit while something is deployed; it goes on."),
+            Kind(NEGATIVE_REACHED, "deployments", "Credits fell to the negative limit; deployments stop."),
+            Kind(DEPLOYMENT_CREATED, "deployments", "A deployment was made, as a draft or on its way."),
+            Kind(DEPLOYMENT_DEPLOYED, "deployments", "A deployment runs; from now on it is charged."),
+            Kind(DEPLOYMENT_FAILED, "deployments", "A deployment could not be started; the reason is with it."),
+            Kind(DEPLOYMENT_SCALED, "deployments", "A deployment's replicas or hardware changed."),
+            Kind(DEPLOYMENT_STOP_REQUESTED, "deployments", "The platform has to stop a deployment by `complyBy`."),
+            Kind(DEPLOYMENT_STOP_OVERDUE, "deployments", "A deployment that had to be stopped was not, in time."),
+            Kind(DEPLOYMENT_STOPPED, "deployments", "A deployment was stopped for want of credits."),
+            Kind(DEPLOYMENT_UNDEPLOYED, "deployments", "A deployment was taken down; it is charged no longer."),
+            Kind(DEPLOYMENT_DELETED, "deployments", "A deployment was deleted."),
+            Kind(FINE_TUNING_STARTED, "deployments", "A fine-tuning job began."),
+            Kind(FINE_TUNING_FINISHED, "deployments", "A fine-tuning job ended, with what it cost."),
+        )
+    }
+)
+"""Every kind there is, by name."""
+
+
+def derived_id(workspace_id: UUID, *parts: str) -> UUID:
+    """The id of a fact that happens once for these parts; RFC 9562's UUIDv5 with the workspace as namespace."""
+    name = "\0".join(("fact", *parts)).encode()
+    digest = hashlib.sha1(workspace_id.bytes + name, usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
