@@ -89,12 +89,12 @@ class Deployment:
     state: str
     profile: str | None
     replicas: int
+    created_by: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
     details: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     comply_by: dt.datetime | None = None
-    created_by: str = ""
-    created_at: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
-    updated_at: dt.datetime = dt.datetime.min.replace(tzinfo=dt.UTC)
     deployed_at: dt.datetime | None = None
     metered_until: dt.datetime | None = None
 
