@@ -86,21 +86,26 @@ CREATE TABLE deployment_day (
     PRIMARY KEY (workspace_id, deployment_id, day, profile)
 );
 
--- tenant: a fine-tuning job; estimate is what its gate asked for, in nano-credits, event_id of the usage that it ended in
+-- tenant: a fine-tuning job, with the work it announced; estimate is what its gate asked for and hold_id sets aside, in
+-- nano-credits. reported is the work as it was done and credits what it was charged, both null until it ended. profile
+-- is null where it runs on hardware that is not paid for here
 CREATE TABLE fine_tuning_job (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
     base_model text NOT NULL,
+    model text NOT NULL,
     resource_id uuid NOT NULL,
     status text NOT NULL CHECK (status IN ('running', 'succeeded', 'failed', 'cancelled')),
     training_tokens bigint NOT NULL,
-    epochs integer NOT NULL,
-    complexity text NOT NULL,
-    profile text NOT NULL,
+    epochs numeric NOT NULL,
+    complexity text NOT NULL CHECK (complexity IN ('small', 'medium', 'large')),
+    profile text,
+    seconds numeric NOT NULL,
     estimate bigint NOT NULL,
     hold_id uuid,
-    event_source_id text,
-    details jsonb NOT NULL DEFAULT '{}',
+    reported jsonb,
+    credits bigint,
+    reason text NOT NULL DEFAULT '',
     created_by text NOT NULL,
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
