@@ -59,6 +59,8 @@ DEPLOYMENT_UNDEPLOYED: Final = "deployment.undeployed"
 DEPLOYMENT_DELETED: Final = "deployment.deleted"
 FINE_TUNING_STARTED: Final = "fine_tuning.started"
 FINE_TUNING_FINISHED: Final = "fine_tuning.finished"
+WEBHOOK_FAILING: Final = "webhook.endpoint_failing"
+WEBHOOK_DISABLED: Final = "webhook.endpoint_disabled"
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
@@ -87,6 +89,8 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(DEPLOYMENT_DELETED, "deployments", "A deployment was deleted."),
             Kind(FINE_TUNING_STARTED, "deployments", "A fine-tuning job began."),
             Kind(FINE_TUNING_FINISHED, "deployments", "A fine-tuning job ended, with what it cost."),
+            Kind(WEBHOOK_FAILING, "billing", "A webhook's endpoint has taken nothing for days; deliveries die."),
+            Kind(WEBHOOK_DISABLED, "billing", "A webhook's endpoint answered 410 Gone and gets nothing more."),
         )
     }
 )

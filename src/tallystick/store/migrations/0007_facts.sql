@@ -1,7 +1,15 @@
 -- What is told to people and programs, and how far that has got. A fact is written in the transaction that caused it.
 
--- What of this balance's allocation has been told: the highest threshold in percent (rule M19).
-ALTER TABLE balance ADD COLUMN told smallint NOT NULL DEFAULT 0;
+-- What of this balance's allocation has been told: the highest threshold in percent (rule M19). A balance that was never
+-- given anything is all used; those that there are begin with what they have reached.
+ALTER TABLE balance ADD COLUMN told smallint NOT NULL DEFAULT 100;
+
+UPDATE balance SET told = coalesce(
+    (
+        SELECT max(step) FROM unnest(ARRAY[0, 20, 50, 70, 80, 90]) AS step
+        WHERE round((allocation - posted)::numeric * 10000 / allocation) >= step * 100
+    ), 0)
+WHERE allocation > 0 AND posted > 0;
 
 -- A test clock: what time it is for this workspace, null where it is the machine's (rule M30).
 ALTER TABLE workspace ADD COLUMN clock_at timestamptz;
@@ -69,7 +77,8 @@ CREATE TABLE dismissal (
 );
 
 -- tenant: where facts are posted. kinds is empty for all of them; the previous secret signs beside the current one until
--- previous_until
+-- previous_until. disabled_because is of one that is not enabled, failing_since the first failure after the last success,
+-- failing_told_at when admins were told of it
 CREATE TABLE webhook_endpoint (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -80,13 +89,17 @@ CREATE TABLE webhook_endpoint (
     previous_secret text,
     previous_until timestamptz,
     is_enabled boolean NOT NULL DEFAULT true,
+    disabled_because text CHECK (disabled_because IN ('asked', 'gone')),
+    failing_since timestamptz,
+    failing_told_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     deleted_at timestamptz,
     PRIMARY KEY (workspace_id, id)
 );
 
--- tenant: one fact on its way to one endpoint. next_at of a delivery that is being made is when another may take it
+-- tenant: one fact on its way to one endpoint. next_at of a delivery that is being made is when another may take it;
+-- attempts_before are those made before it was last replayed, since which its tries count
 CREATE TABLE webhook_delivery (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -94,6 +107,7 @@ CREATE TABLE webhook_delivery (
     fact_id uuid NOT NULL,
     status text NOT NULL CHECK (status IN ('queued', 'delivered', 'dead')),
     attempts integer NOT NULL DEFAULT 0,
+    attempts_before integer NOT NULL DEFAULT 0,
     next_at timestamptz NOT NULL,
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
@@ -102,6 +116,8 @@ CREATE TABLE webhook_delivery (
 );
 
 CREATE INDEX webhook_delivery_due ON webhook_delivery (next_at) WHERE status = 'queued';
+
+CREATE INDEX webhook_delivery_log ON webhook_delivery (workspace_id, endpoint_id, created_at);
 
 -- tenant: append-only: each time a delivery was tried
 CREATE TABLE webhook_attempt (
@@ -116,12 +132,15 @@ CREATE TABLE webhook_attempt (
     PRIMARY KEY (workspace_id, delivery_id, number)
 );
 
--- local: when each kind of background work began and ended last, whoever did it; error is of the last turn that failed
+-- local: how each kind of background work goes, whoever does it. well_at is when it was last known to be well: its last
+-- turn without a failure, or its first start; failures are those since then, error is of the last of them. done counts all
+-- that was ever done
 CREATE TABLE job_turn (
     name text PRIMARY KEY,
     every_seconds integer NOT NULL,
-    started_at timestamptz NOT NULL,
+    started_at timestamptz,
     finished_at timestamptz,
+    well_at timestamptz NOT NULL,
     done bigint NOT NULL DEFAULT 0,
     failures integer NOT NULL DEFAULT 0,
     error text
