@@ -9,6 +9,7 @@ from tallystick.domain.credits.grants import GrantTerms
 from tallystick.flows import grants, prices
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
+from tallystick.queries import jobs as queries
 from tallystick.runtime import Runtime
 from tallystick.surfaces import worker
 from tests import make
@@ -17,19 +18,11 @@ from tests.make import IDS, Meter
 
 
 async def turns(runtime: Runtime, count: int) -> None:
-    """So many turns of the worker's loop, without waiting between them."""
-    left = count
-
-    async def sleep(_: float) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            raise asyncio.CancelledError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker.asyncio, "sleep", sleep)
-        with pytest.raises(asyncio.CancelledError):
-            await worker.work(runtime)
+    """So many turns of every job, in their order."""
+    todo = worker.jobs(runtime.settings)
+    for _ in range(count):
+        for job in todo:
+            await worker.turn(job, runtime)
 
 
 async def test_what_is_due_and_what_can_be_priced_is_booked_though_nobody_calls(runtime: Runtime) -> None:
@@ -63,20 +56,77 @@ async def test_what_is_due_and_what_can_be_priced_is_booked_though_nobody_calls(
     assert (balance["expired"], balance["used"], balance["overdraft"]) == (5 * NANO, NANO, NANO)
 
 
-async def test_a_job_that_fails_is_tried_again_and_holds_up_no_other(
+async def test_a_job_that_fails_is_tried_again_and_a_slow_one_holds_up_no_other(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
+    enough = asyncio.Event()
 
     async def fails(_: Runtime, now: dt.datetime) -> int:
         done.append("fails")
         raise TallystickError("databaseUnavailable", "gone")
 
-    async def works(_: Runtime, now: dt.datetime) -> int:
-        done.append("works")
+    async def hangs(_: Runtime, now: dt.datetime) -> int:
+        done.append("hangs")
+        await asyncio.Event().wait()
         return 0
 
-    often = dt.timedelta(0)
-    monkeypatch.setattr(worker, "jobs", lambda _: [worker.Job("a", often, fails), worker.Job("b", often, works)])
-    await turns(runtime, 2)
-    assert done == ["fails", "works", "fails", "works"]
+    async def works(_: Runtime, now: dt.datetime) -> int:
+        done.append("works")
+        if done.count("works") >= 3 and done.count("fails") >= 3:
+            enough.set()
+        return 0
+
+    often = dt.timedelta(milliseconds=1)
+    found = [
+        worker.Job("a-hangs", often, hangs),
+        worker.Job("a-fails", often, fails),
+        worker.Job("a-works", often, works),
+    ]
+    monkeypatch.setattr(worker, "jobs", lambda _: found)
+    monkeypatch.setattr(worker, "_A_MOMENT", 0.01)
+    task = asyncio.create_task(worker.work(runtime))
+    try:
+        await asyncio.wait_for(enough.wait(), 20)
+        states: dict[str, queries.JobState] = {}
+        while "a-hangs" not in states or not states["a-hangs"].is_running:
+            states = {job.name: job for job in (await queries.standing(runtime.database, NOW)).jobs}
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert done.count("hangs") == 1
+    assert list(states) == ["a-fails", "a-hangs", "a-works"]
+    assert not states["a-works"].is_running
+    assert (states["a-works"].failures, states["a-works"].error) == (0, None)
+    assert states["a-fails"].failures >= 3
+    assert states["a-fails"].error == "databaseUnavailable: gone"
+
+
+@pytest.mark.parametrize(
+    ("every", "well_for", "is_late"),
+    [(5, 299, False), (5, 301, True), (60, 599, False), (60, 601, True), (3_600, 35_999, False), (3_600, 36_001, True)],
+)
+def test_a_job_is_late_after_ten_turns_without_a_good_one_but_not_before_five_minutes(
+    every: int, well_for: int, is_late: bool
+) -> None:
+    well_at = NOW - dt.timedelta(seconds=well_for)
+    state = queries.JobState("one", every, NOW, None, well_at, 0, 7, "x")
+    assert state.is_late(NOW) is is_late
+
+
+async def test_what_nobody_does_any_more_is_forgotten_and_what_nobody_does_yet_is_late(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(_: Runtime, now: dt.datetime) -> int:
+        return 1
+
+    old, new = worker.Job("old", dt.timedelta(seconds=5), nothing), worker.Job("new", dt.timedelta(seconds=5), nothing)
+    await worker.register(runtime, [old])
+    assert [job.name for job in (await queries.standing(runtime.database, NOW)).jobs] == ["old"]
+    await worker.register(runtime, [new])
+    assert (await queries.standing(runtime.database, NOW)).late(NOW) == []
+    assert (await queries.standing(runtime.database, NOW)).late(NOW + dt.timedelta(minutes=6)) == ["new"]
+    await worker.turn(new, runtime)
+    await worker.turn(new, runtime)
+    [state] = (await queries.standing(runtime.database, NOW)).jobs
+    assert (state.done, state.well_at, state.started_at, state.finished_at) == (2, NOW, NOW, NOW)

@@ -14,7 +14,7 @@ from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tallystick.surfaces.api.app import create_app
 from tallystick.surfaces.api.observing import App
-from tallystick.surfaces.worker import work
+from tallystick.surfaces.worker import register, work
 
 _GRACE_SECONDS = 10
 
@@ -52,6 +52,8 @@ async def serve_runtime(
     server = _Server(_config(create_app(runtime)), told, ending)
     _spare_the_collector()
     loop = asyncio.get_running_loop()
+    # Registered also where others do the work: that nobody does it must show.
+    await register(runtime)
     worker = asyncio.create_task(work(runtime)) if runtime.settings.worker else None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)

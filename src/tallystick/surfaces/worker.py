@@ -8,17 +8,22 @@ import asyncio
 import contextlib
 import datetime as dt
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from tallystick.flows import claims, due, maintain, reprice
+from tallystick.flows import jobs as records
 from tallystick.kernel.errors import TallystickError
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 
 _log = structlog.get_logger("tallystick.worker")
+
+_A_MOMENT: Final = 2.0
+"""Seconds after which a turn is written down as under way; nearly all have ended by then: one write in place of two."""
 
 
 @dataclass(slots=True)
@@ -28,7 +33,6 @@ class Job:
     name: str
     every: dt.timedelta
     run: Callable[[Runtime, dt.datetime], Awaitable[int]]
-    next_at: dt.datetime | None = None
 
 
 async def _settle_due(runtime: Runtime, now: dt.datetime) -> int:
@@ -79,27 +83,73 @@ def jobs(settings: Settings) -> list[Job]:
 
 
 async def work(runtime: Runtime) -> None:
-    """Do what is due until cancelled. A job that fails is logged and tried again at its next turn."""
+    """Do what is due until cancelled, each job at its own pace: one that is slow holds up no other.
+
+    A job that fails is logged and tried again at its next turn. How each goes stands in `job_turn`.
+    """
     todo = jobs(runtime.settings)
-    while True:
-        now = runtime.clock.now()
+    await register(runtime, todo)
+    async with asyncio.TaskGroup() as group:
         for job in todo:
-            if job.next_at is None or job.next_at <= now:
-                await _run(job, runtime, now)
-                job.next_at = now + job.every
-        await asyncio.sleep(runtime.settings.worker_seconds)
+            group.create_task(_again_and_again(job, runtime), name=job.name)
 
 
-async def _run(job: Job, runtime: Runtime, now: dt.datetime) -> None:
+async def register(runtime: Runtime, todo: Sequence[Job] | None = None) -> None:
+    """Write down which jobs there are, so that one which nobody does is noticed. Never raises."""
+    todo = jobs(runtime.settings) if todo is None else todo
+    named = [(job.name, _whole_seconds(job.every)) for job in todo]
+    await _write(records.register(runtime.database, named, now=runtime.clock.now()))
+
+
+async def _again_and_again(job: Job, runtime: Runtime) -> None:
+    while True:
+        await turn(job, runtime)
+        await asyncio.sleep(job.every.total_seconds())
+
+
+async def turn(job: Job, runtime: Runtime) -> int:
+    """One turn of a job, written down when it has ended, or as begun once it takes its time; how much it did.
+
+    What it raises is logged and written down, not raised.
+    """
+    begun = runtime.clock.now()
+    every = _whole_seconds(job.every)
+    task = asyncio.create_task(_run(job, runtime, begun))
+    try:
+        if not (await asyncio.wait({task}, timeout=_A_MOMENT))[0]:
+            await _write(records.begun(runtime.database, job.name, every, now=begun))
+        done, error = await task
+    finally:
+        task.cancel()
+    ended = records.Turn(job.name, every, begun, runtime.clock.now(), done, error)
+    await _write(records.ended(runtime.database, ended))
+    return done
+
+
+async def _run(job: Job, runtime: Runtime, now: dt.datetime) -> tuple[int, str | None]:
     try:
         done = await job.run(runtime, now)
     except TallystickError as error:
         _log.warning("job failed", job=job.name, reason=error.code, message=error.message)
-    except Exception:  # noqa: BLE001 - the next turn tries again, the log has it in full
+        return 0, f"{error.code}: {error.message}"
+    except Exception as error:  # noqa: BLE001 - the next turn tries again, the log has it in full
         _log.exception("job failed", job=job.name)
-    else:
-        if done:
-            _log.info("job done", job=job.name, done=done)
+        return 0, type(error).__name__
+    if done:
+        _log.info("job done", job=job.name, done=done)
+    return done, None
+
+
+async def _write(writing: Awaitable[None]) -> None:
+    """A turn that can't be written down was done all the same."""
+    try:
+        await writing
+    except Exception as error:  # noqa: BLE001 - what matters is the work, and the log says why
+        _log.warning("job turn not recorded", reason=getattr(error, "code", type(error).__name__))
+
+
+def _whole_seconds(span: dt.timedelta) -> int:
+    return max(int(span.total_seconds()), 1)
 
 
 async def serve(settings: Settings) -> None:
