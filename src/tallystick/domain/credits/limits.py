@@ -16,7 +16,7 @@ class Limits:
 
     Below `deploy_threshold` new deployments are refused; at `low_limit` people are told that they go on; at
     `negative_limit` they stop, and the platform has `comply_seconds` for it. A fine-tuning job needs more than
-    `fine_tune_minimum`.
+    `fine_tune_minimum`. All of it is looked at each `metering_seconds` of the day, which is the installation's alone.
     """
 
     deploy_threshold: int = 5 * NANO
@@ -24,6 +24,7 @@ class Limits:
     negative_limit: int = -10 * NANO
     fine_tune_minimum: int = 25 * NANO
     comply_seconds: int = 300
+    metering_seconds: int = 60
 
     def over(self, own: "OwnLimits") -> "Limits":
         """These with `own` put over them."""
@@ -41,7 +42,7 @@ class Limits:
                 lowLimit=format_credits(self.low_limit),
                 negativeLimit=format_credits(self.negative_limit),
             )
-        if self.fine_tune_minimum < 0 or self.comply_seconds < 1:
+        if self.fine_tune_minimum < 0 or self.comply_seconds < 1 or self.metering_seconds < 1:
             raise TallystickError(
                 "invalidLimits",
                 "fineTuneMinimum must not be negative, and there must be a second or more to comply in.",
@@ -60,6 +61,7 @@ class OwnLimits:
     negative_limit: int | None = None
     fine_tune_minimum: int | None = None
     comply_seconds: int | None = None
+    metering_seconds: int | None = None
 
 
 SHIPPED: Final = Limits()

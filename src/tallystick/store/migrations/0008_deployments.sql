@@ -17,7 +17,8 @@ CREATE TABLE hardware_profile (
     retired_at timestamptz
 );
 
--- tenant: limits of one workspace in nano-credits (rule M16); the nil workspace has the settings' defaults, null is those
+-- tenant: limits of one workspace in nano-credits (rule M16); the nil workspace has the settings' defaults, null is those.
+-- metering_seconds, how often running deployments are charged, stands in the nil workspace's alone
 CREATE TABLE spending_limit (
     workspace_id uuid PRIMARY KEY,
     deploy_threshold bigint,
@@ -25,6 +26,7 @@ CREATE TABLE spending_limit (
     negative_limit bigint,
     fine_tune_minimum bigint,
     comply_seconds integer,
+    metering_seconds integer,
     updated_at timestamptz NOT NULL
 );
 
