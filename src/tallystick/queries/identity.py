@@ -33,7 +33,8 @@ class Member:
     created_at: dt.datetime
 
 
-Found = tuple[Token, Membership | None]
+Found = tuple[Token, Membership | None, dt.datetime | None]
+"""A token, its person's membership, and the test clock of its workspace."""
 
 
 class Authenticator:
@@ -63,7 +64,7 @@ class Authenticator:
         found = await self._find(hashed)
         if found is None:
             raise unauthorized()
-        token, member = found
+        token, member, clock_at = found
         if not token.is_valid(now) or (token.person_id and member is None and not token.is_operator):
             raise unauthorized()
         return Principal(
@@ -74,6 +75,7 @@ class Authenticator:
             workspace_id=token.workspace_id,
             role=member.role if member else None,
             permissions=PERMISSIONS if token.is_operator else effective(token.permissions, member),
+            clock_at=clock_at,
         )
 
     async def _find(self, hashed: bytes) -> Found | None:
@@ -113,7 +115,7 @@ def _answer(
 
 async def _tokens_by_hash(conn: Connection, hashes: list[bytes]) -> dict[bytes, Found]:
     rows = await (await conn.execute(SQL["tokens_by_hash"], {"hashes": hashes})).fetchall()
-    return {bytes(row["hash"]): (_token_of(row), _own_membership(row)) for row in rows}
+    return {bytes(row["hash"]): (_token_of(row), _own_membership(row), row["clock_at"]) for row in rows}
 
 
 def _own_membership(row: Row) -> Membership | None:
@@ -122,9 +124,14 @@ def _own_membership(row: Row) -> Membership | None:
     return Membership(row["person_id"], row["member_role"], frozenset(row["member_permissions"]))
 
 
-async def workspace_exists(database: Database, workspace_id: UUID) -> bool:
-    async with database.read() as conn:
-        return await (await conn.execute(SQL["is_workspace"], {"id": workspace_id})).fetchone() is not None
+async def clock_of(database: Database, workspace_id: UUID) -> dt.datetime | None:
+    """The test clock of a workspace, None where it has none. Raises `workspaceNotFound`."""
+    async with database.look() as conn:
+        row = await (await conn.execute(SQL["clock"], {"id": workspace_id})).fetchone()
+    if row is None:
+        raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
+    found: dt.datetime | None = row["clock_at"]
+    return found
 
 
 async def person(database: Database, person_id: UUID) -> Person | None:

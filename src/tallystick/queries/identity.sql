@@ -1,22 +1,23 @@
 -- name: tokens_by_hash
--- Each token, with its person's membership of its workspace.
+-- Each token, with its person's membership of its workspace, and what time it is there.
 SELECT t.hash, t.id, t.name, t.last4, t.workspace_id, t.person_id, t.permissions, t.is_operator, t.created_at,
-    t.expires_at, t.revoked_at, m.role AS member_role, m.permissions AS member_permissions
+    t.expires_at, t.revoked_at, m.role AS member_role, m.permissions AS member_permissions, w.clock_at
 FROM api_token AS t
+LEFT JOIN workspace AS w ON w.id = t.workspace_id
 LEFT JOIN member AS m ON m.workspace_id = t.workspace_id AND m.person_id = t.person_id
 WHERE t.hash = ANY(%(hashes)s::bytea[]) AND t.revoked_at IS NULL;
 
--- name: is_workspace
-SELECT id FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
+-- name: clock
+SELECT clock_at FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
 
 -- name: person
 SELECT id, email, first_name, last_name, created_at FROM person WHERE id = %(id)s::uuid;
 
 -- name: workspace
-SELECT id, key, name, email, zone, created_at FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
+SELECT id, key, name, email, zone, created_at, clock_at FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL;
 
 -- name: workspaces
-SELECT id, key, name, email, zone, created_at
+SELECT id, key, name, email, zone, created_at, clock_at
 FROM workspace
 WHERE closed_at IS NULL AND (%(key)s::text IS NULL OR key = %(key)s::text)
 ORDER BY created_at, id

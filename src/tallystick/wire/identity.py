@@ -42,12 +42,15 @@ class UserAnswer(Wire):
 
 
 class Workspace(Wire):
+    """`clock` is what time it is for a workspace with a test clock; others have null."""
+
     uuid: UUID
     name: str
     key: str | None
     email: str | None
     zone: str
     created_at: dt.datetime
+    clock: dt.datetime | None = None
 
 
 class WorkspaceAnswer(Wire):
@@ -68,13 +71,15 @@ class GrantRequest(Wire):
 
 
 class CreateWorkspace(Wire):
-    """`grants`, also an empty list, replaces the free grants; left out gives them."""
+    """`grants`, also an empty list, replaces the free grants; left out gives them. `clock` gives the workspace a test
+    clock, which is then what time it is for it until it is moved."""
 
     name: str
     key: str | None = None
     email: str | None = None
     zone: str = "UTC"
     grants: list[GrantRequest] | None = None
+    clock: dt.datetime | None = None
 
 
 class WorkspaceCreated(Wire):
@@ -240,8 +245,11 @@ class Health(Wire):
 
 
 class Readiness(Wire):
+    """`lateJobs` names background work that should have been done long ago; requests are answered all the same."""
+
     ready: bool
     checks: dict[str, bool]
+    late_jobs: list[str] = []
 
 
 class Problem(Wire):

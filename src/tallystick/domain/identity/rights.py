@@ -1,5 +1,6 @@
 """Who may do what: roles, permissions, and the principal that a token stands for."""
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -62,7 +63,8 @@ class Principal:
     """Who is asking: an operator, or a token of one workspace, with the permissions in force at this instant.
 
     `workspace_id` is the workspace that the request is about; None for an operator who named none. `role` is None for
-    an operator, and for a workspace token that an operator made without a person.
+    an operator, and for a workspace token that an operator made without a person. `clock_at` is what time it is for
+    that workspace, None where that is the machine's (rule M30).
     """
 
     kind: Literal["operator", "token"]
@@ -72,6 +74,7 @@ class Principal:
     workspace_id: UUID | None
     role: Role | None
     permissions: frozenset[str]
+    clock_at: dt.datetime | None = None
 
     @property
     def is_operator(self) -> bool:

@@ -14,7 +14,10 @@ NO_WORKSPACE: Final = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """The billed customer. `key` is the platform's own name for it, unique among workspaces."""
+    """The billed customer. `key` is the platform's own name for it, unique among workspaces.
+
+    `clock_at` is what time it is for a workspace made with a test clock, None where that is the machine's (rule M30).
+    """
 
     id: UUID
     key: str | None
@@ -22,6 +25,7 @@ class Workspace:
     email: str | None
     zone: str
     created_at: dt.datetime
+    clock_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

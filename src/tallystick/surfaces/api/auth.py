@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from tallystick.domain.identity.rights import Principal, unauthorized
@@ -37,6 +38,6 @@ async def principal(runtime: Runtime, token: str, headers: Mapping[str, str], no
             "invalidHeader", f"The header {WORKSPACE_HEADER} must be a workspace's UUID.", header=WORKSPACE_HEADER
         )
     selecting = caller.within(workspace_id)
-    if caller.is_operator and not await identity.workspace_exists(runtime.database, workspace_id):
-        raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
+    if caller.is_operator:
+        return replace(selecting, clock_at=await identity.clock_of(runtime.database, workspace_id))
     return selecting

@@ -113,10 +113,12 @@ def framework_problem(request: Request[Any, Any, Any], error: Exception) -> Resp
 
 async def _call(endpoint: Endpoint, frame: Frame, request: Request[Any, Any, Any]) -> Any:
     runtime = frame.runtime
-    call = Call(frame, request, endpoint, runtime.clock.now())
+    now = runtime.clock.now()
+    call = Call(frame, request, endpoint, now, now)
     if endpoint.guard.who != "anyone":
         call.bearer = auth.bearer(request.headers)
-        call.caller = await auth.principal(runtime, call.bearer, request.headers, call.now)
+        call.caller = await auth.principal(runtime, call.bearer, request.headers, call.received_at)
+        call.now = call.caller.clock_at or call.received_at
         trace_of(request.scope).actor = call.caller.actor
         endpoint.guard.check(call.caller)
     given: dict[str, Any] = {
@@ -126,6 +128,9 @@ async def _call(endpoint: Endpoint, frame: Frame, request: Request[Any, Any, Any
         given["query"] = parsing.decode_query(request.scope["query_string"], endpoint.query)
     if endpoint.body is not None:
         given["body"] = await _body(endpoint, request, runtime.settings)
+        named = getattr(given["body"], "workspace_uuid", None)
+        if named is not None:
+            await call.turn_to(named)
     return await endpoint.call(call, **given)
 
 

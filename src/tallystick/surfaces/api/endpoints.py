@@ -29,6 +29,7 @@ from tallystick.domain.identity.rights import Principal
 from tallystick.domain.identity.tokens import token_text
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
+from tallystick.queries import identity
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tallystick.surfaces.api.guards import Guard
@@ -54,11 +55,16 @@ class Frame:
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way: who asks, when, and what the server has."""
+    """One request on its way: who asks, when, and what the server has.
+
+    `received_at` is the machine's time, `now` that of the workspace which the request is about: the same unless the
+    workspace has a test clock.
+    """
 
     frame: "Frame"
     request: Request[Any, Any, Any]
     endpoint: "Endpoint"
+    received_at: dt.datetime
     now: dt.datetime
     bearer: str = field(default="", repr=False)
     caller: Principal | None = None
@@ -85,13 +91,25 @@ class Call:
             raise TallystickError("workspaceRequired", "Name the workspace in the header selected-workspace-uuid.")
         return self.principal.workspace_id
 
+    async def turn_to(self, workspace_id: UUID) -> None:
+        """Take the time of a workspace that an operator names elsewhere than in the header; one that is not there has
+        none."""
+        if self.principal.is_operator and workspace_id != self.principal.workspace_id:
+            try:
+                self.now = await identity.clock_of(self.runtime.database, workspace_id) or self.received_at
+            except TallystickError as error:
+                if error.code != "workspaceNotFound":
+                    raise
+                self.now = self.received_at
+
     def request_key(self, workspace_id: UUID, body: object) -> RequestKey | None:
         """What makes a repeat of this request known by its `Idempotency-Key`; None when it has none."""
         key = self.request.headers.get("idempotency-key")
         if key is None:
             return None
         checked = check_idempotency_key(key)
-        return RequestKey(workspace_id, self.endpoint.operation, checked, sha256(encode(body)).digest())
+        asked = sha256(encode(body)).digest()
+        return RequestKey(workspace_id, self.endpoint.operation, checked, asked, self.received_at)
 
     def new_token(self, request: RequestKey | None) -> str:
         """The text of a token to make: 256 random bits.

@@ -44,7 +44,7 @@ async def create_token(call: Call, body: wire.CreateToken) -> wire.TokenCreated:
         workspace_id=call.workspace_id,
         text=call.new_token(request),
         request=request,
-        now=call.now,
+        now=call.received_at,
         ids=call.ids,
     )
     return wire.TokenCreated(token=wire.NewToken(**_on_wire(created.token), token=created.text))
@@ -71,7 +71,7 @@ async def revoke_token(call: Call, uuid: UUID) -> wire.TokenAnswer:
         uuid,
         principal=call.principal,
         workspace_id=call.workspace_id,
-        now=call.now,
+        now=call.received_at,
         ids=call.ids,
     )
     return wire.TokenAnswer(token=wire.Token(**_on_wire(token)))

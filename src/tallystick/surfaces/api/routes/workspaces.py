@@ -1,6 +1,7 @@
 """Workspaces, made and listed by the operator."""
 
 from tallystick.domain.identity.workspaces import NO_WORKSPACE, Workspace
+from tallystick.domain.times import check_time
 from tallystick.flows import workspaces
 from tallystick.queries import identity
 from tallystick.surfaces.api.endpoints import Call, Routes
@@ -28,9 +29,13 @@ ROUTES = Routes("Workspaces")
 async def create_workspace(call: Call, body: wire.CreateWorkspace) -> wire.WorkspaceCreated:
     """Make a workspace on the Free plan, with its first grants and a token that carries every permission."""
     settings = call.runtime.settings
-    free = workspaces.free_grants(settings, call.now)
-    given = free if body.grants is None else birth_terms(body.grants, settings, call.now)
-    new = workspaces.NewWorkspace(name=body.name, key=body.key, email=body.email or None, zone=body.zone, grants=given)
+    clock = None if body.clock is None else check_time(body.clock, field="clock")
+    born = clock or call.received_at
+    free = workspaces.free_grants(settings, born)
+    given = free if body.grants is None else birth_terms(body.grants, settings, born)
+    new = workspaces.NewWorkspace(
+        name=body.name, key=body.key, email=body.email or None, zone=body.zone, grants=given, clock=clock
+    )
     request = call.request_key(NO_WORKSPACE, body)
     created = await workspaces.create(
         call.runtime.database,
@@ -38,7 +43,7 @@ async def create_workspace(call: Call, body: wire.CreateWorkspace) -> wire.Works
         principal=call.principal,
         text=call.new_token(request),
         request=request,
-        now=call.now,
+        now=born,
         ids=call.ids,
     )
     return wire.WorkspaceCreated(workspace=workspace_on_wire(created.workspace), admin_token=created.token)
@@ -59,4 +64,5 @@ def workspace_on_wire(workspace: Workspace) -> wire.Workspace:
         email=workspace.email,
         zone=workspace.zone,
         created_at=workspace.created_at,
+        clock=workspace.clock_at,
     )
