@@ -59,8 +59,8 @@ async def update(conn: Connection, deployments: Sequence[Deployment]) -> None:
         await conn.execute(SQL["update"], given)
 
 
-async def add_change(conn: Connection, deployment: Deployment, asked: str, *, actor: str, at: dt.datetime) -> None:
-    """Put in its history that it stands, after `asked`, as it does now. Its row must be locked, or new."""
+async def add_change(conn: Connection, deployment: Deployment, asked: str, *, actor: str, at: dt.datetime) -> int:
+    """Put in its history that it stands, after `asked`, as it does now; the change's number. Its row must be locked."""
     given = {
         "workspace_id": deployment.workspace_id,
         "deployment_id": deployment.id,
@@ -72,7 +72,10 @@ async def add_change(conn: Connection, deployment: Deployment, asked: str, *, ac
         "actor": actor,
         "reason": deployment.reason,
     }
-    await conn.execute(SQL["add_change"], given)
+    row = await (await conn.execute(SQL["add_change"], given)).fetchone()
+    if row is None:
+        raise AssertionError("a change that was just added has a number")
+    return int(row["number"])
 
 
 def deployment_of(row: Row) -> Deployment:

@@ -62,4 +62,5 @@ SELECT %(workspace_id)s::uuid, %(deployment_id)s::uuid,
         FROM deployment_change
         WHERE workspace_id = %(workspace_id)s::uuid AND deployment_id = %(deployment_id)s::uuid),
        %(at)s::timestamptz, %(asked)s::text, %(state)s::text, %(profile)s::text, %(replicas)s::integer,
-       %(actor)s::text, %(reason)s::text;
+       %(actor)s::text, %(reason)s::text
+RETURNING number;
