@@ -12,7 +12,7 @@ import pytest
 
 from tallystick.client import AsyncClient, Client
 from tallystick.client import orchestration as calls
-from tallystick.runner.addresses import Allowed
+from tallystick.kernel.addresses import Allowed
 from tallystick.runner.nodes import Limits
 from tallystick.runner.service import Options, Runner, opened
 from tallystick.wire.orchestration import Batch, Run

@@ -9,8 +9,9 @@ import pytest
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
+from tallystick.kernel.addresses import Allowed, is_public
 from tallystick.kernel.errors import TallystickError
-from tallystick.runner.addresses import Allowed, GuardedTransport, is_public
+from tallystick.runner.addresses import GuardedTransport
 from tallystick.runner.connectors import HttpConfig, request
 from tallystick.runner.failures import NodeError
 from tests.runner.conftest import NANO, Bench, node

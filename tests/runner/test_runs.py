@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tallystick.client import orchestration as calls
-from tallystick.runner.addresses import Allowed
+from tallystick.kernel.addresses import Allowed
 from tests.runner.conftest import EXECUTION, NANO, Bench, chat, http, node, path_of
 from tests.runner.outside import Web
 

@@ -44,18 +44,17 @@ def options(settings: "Settings", base_url: str, token: str) -> "Options":
     import os
     import socket
 
+    from tallystick.kernel.addresses import Allowed
     from tallystick.kernel.credits import parse_credits
-    from tallystick.runner.addresses import Allowed
     from tallystick.runner.nodes import Limits
     from tallystick.runner.service import Options
 
-    allowed = settings.runner_allowed_hosts.split(",") if settings.runner_allowed_hosts else []
     limits = Limits(
         hold_credits=parse_credits(settings.runner_hold_credits),
         seconds=settings.runner_call_seconds,
         model_base_url=settings.model_base_url,
         model_api_key=settings.model_api_key,
-        allowed=Allowed(allowed),
+        allowed=Allowed.listed(settings.runner_allowed_hosts),
     )
     return Options(
         base_url=base_url,

@@ -9,10 +9,11 @@ import httpx2
 import msgspec
 
 from tallystick.client.events import ON_THE_WIRE
+from tallystick.kernel.addresses import Allowed
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.runner import connectors
-from tallystick.runner.addresses import Allowed, GuardedTransport
+from tallystick.runner.addresses import GuardedTransport
 from tallystick.runner.agents import Conversation
 from tallystick.runner.connectors import CallError, HttpConfig, McpConfig
 from tallystick.runner.expressions import Scope, evaluate, filled, is_true, plain
