@@ -5,7 +5,7 @@ from uuid import UUID
 from tallystick.domain.metering.attribution import Attribution
 from tallystick.domain.metering.catalog import Catalog
 from tallystick.domain.metering.charging import Charge, reversal_of
-from tallystick.domain.metering.events import CANCELLED, UsageEvent
+from tallystick.domain.metering.events import CANCELLED, RUNNING_SOURCE, UsageEvent
 from tallystick.domain.metering.rollups import Dimensions
 from tallystick.flows.batches import Entry
 from tallystick.kernel.errors import TallystickError
@@ -62,6 +62,14 @@ def _charges_here(target: Key, here: dict[Key, Entry], kept: set[int]) -> list[C
 def _correct(entry: Entry, target: Key, charges: list[Charge], done: set[tuple[UUID, UUID]]) -> bool:
     """Put the reversal before the entry's own charge. False when the entry was answered instead."""
     event = entry.item.event
+    if target[1] == RUNNING_SOURCE:
+        # Each second of a deployment was measured here, and is charged once: what is given back is an adjustment.
+        entry.reject(
+            TallystickError(
+                "invalidEvent", "The running time of a deployment is not corrected; adjust credits.", field="source"
+            )
+        )
+        return False
     if not charges or charges[0].reverses is not None:
         entry.reject(
             TallystickError("eventNotFound", "There is no such event to correct.", source=target[1], id=target[2])

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.attribution import Attribution, priced_name
 from tallystick.domain.metering.catalog import Catalog
 from tallystick.domain.metering.events import LITELLM, UsageEvent
 from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL, UNKNOWN
@@ -30,7 +30,19 @@ _CACHED_MOST: Final = 50_000
 
 
 _facts = attrgetter(
-    "status", "project", "user", "workflow", "agent", "connector", "tool", "table", "model", "integration", "action"
+    "status",
+    "project",
+    "user",
+    "workflow",
+    "agent",
+    "connector",
+    "tool",
+    "table",
+    "model",
+    "integration",
+    "action",
+    "profile",
+    "complexity",
 )
 
 
@@ -281,7 +293,8 @@ class Names:
             integration,
         )
         waived = connector is not None and not connector.uses_credits and type_ in (LLM_TOKENS, TOOL_CALL)
-        attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical)
+        named = priced_name(type_, item.event.facts)
+        attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical, named)
         if not fresh:
             known.attributions[tuple(name and intern(name) for name in item.reported)] = attribution
             self._size += 1

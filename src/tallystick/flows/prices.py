@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from tallystick.domain.deployments import profiles
 from tallystick.domain.metering import meters
 from tallystick.domain.metering.meters import Meter, check_meter
 from tallystick.domain.metering.prices import BEGINNING, PriceVersion, check_target
@@ -29,24 +30,30 @@ _SHIPPED_PRICES: Final = (
     ("asset.created", "0"),
     ("moderation.flag", "0"),
 )
-"""Credits per unit from the beginning (rules M4, M6); an operator's own price stands over them."""
+"""Credits per unit from the beginning (rules M4, M6), beside those of hardware by the hour (domain/deployments); an
+operator's own price stands over them."""
 
 
 def shipped_versions() -> list[PriceVersion]:
     """The prices of a fresh installation, with ids that are the same everywhere."""
+    by_unit = [(target, "unit", {"amount": amount}) for target, amount in _SHIPPED_PRICES]
+    by_hour = [
+        (profile.targets[0], "graduated", {"tiers": [{"upTo": None, "amount": hourly, "per": profiles.HOUR}]})
+        for profile, hourly in profiles.SHIPPED.values()
+    ]
     return [
         PriceVersion(
             id=uuid5(_NAMESPACE, target),
             target=target,
             valid_from=BEGINNING,
-            model="unit",
-            rates=canonical_rates("unit", {"amount": amount}),
+            model=model,
+            rates=canonical_rates(model, rates),
             origin="shipped",
             source="shipped",
             source_text="",
             created_at=BEGINNING,
         )
-        for target, amount in _SHIPPED_PRICES
+        for target, model, rates in (*by_unit, *by_hour)
     ]
 
 

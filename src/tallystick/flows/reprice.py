@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.metering.attribution import Attribution
+from tallystick.domain.metering.attribution import Attribution, priced_name
 from tallystick.domain.metering.catalog import Catalog
 from tallystick.domain.metering.charging import PRICED, Charge, charge_for
 from tallystick.domain.metering.events import UsageEvent, event_hash, read_data
@@ -98,6 +98,7 @@ def adjustment_of(row: Row, catalog: Catalog, models: ModelDirectory, now: dt.da
         provider=facts.integration or dimensions.integration,
         action=facts.action,
         canonical=models.resolve(facts.model, dimensions.integration) if facts.model else None,
+        priced_name=priced_name(row["meter"], facts),
     )
     event = UsageEvent(row["source"], row["source_id"], row["type"], row["subject"], row["time"], "", b"", facts)
     charge = charge_for(event, attribution, catalog.prices)

@@ -4,10 +4,17 @@ import dataclasses
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL, Meter
+from tallystick.domain.metering.events import EventData
+from tallystick.domain.metering.meters import LLM_TOKENS, PRICED_BY, TOOL_CALL, Meter
 from tallystick.domain.metering.prices import PriceBook
 from tallystick.domain.metering.pricing import Tariff, tariff_for_model, tariff_for_tool_call, tariff_for_type
 from tallystick.domain.metering.rollups import Dimensions, HourDimensions, bucket_of
+
+
+def priced_name(type_: str, facts: EventData) -> str | None:
+    """What of an event's data may have a price of its own, such as the hardware profile of a running deployment."""
+    name = PRICED_BY.get(type_)
+    return None if name is None else getattr(facts, name) or None
 
 
 @dataclass(eq=False, slots=True)
@@ -25,6 +32,7 @@ class Attribution:
     provider: str | None = None
     action: str | None = None
     canonical: tuple[str, str] | None = None
+    priced_name: str | None = None
     bucket: UUID = dataclasses.field(init=False)
     hour_dimensions: HourDimensions = dataclasses.field(init=False)
     hour_bucket: UUID = dataclasses.field(init=False)
@@ -48,6 +56,6 @@ class Attribution:
             elif self.meter.type == TOOL_CALL:
                 self._tariff = tariff_for_tool_call(prices, d.tool_id, d.connector_id, d.integration, self.action)
             else:
-                self._tariff = tariff_for_type(prices, self.meter.type)
+                self._tariff = tariff_for_type(prices, self.meter.type, self.priced_name)
             self._prices = prices
         return self._tariff

@@ -17,6 +17,8 @@ from tallystick.kernel.errors import TallystickError
 
 CANCELLED: Final = "event.cancelled"
 LITELLM: Final = "litellm_tokens"
+RUNNING_SOURCE: Final = "tallystick/deployments"
+"""Where events of deployments' running time come from; nobody else may report or correct in its name."""
 LONGEST_ID_BYTES: Final = 1024
 LONGEST_NAME: Final = 200
 QUANTITY_MAX: Final = Decimal(10) ** 15
@@ -55,6 +57,9 @@ class EventData(msgspec.Struct, rename="camel", frozen=True, gc=False):
     quantity: Decimal | None = None
     cost: Decimal | None = None
     tool_runs: Decimal | None = None
+    profile: _Name = None
+    replicas: _Count = None
+    complexity: _Name = None
     kind: _Name = None
     label: _Name = None
     input_tokens: _Count = None
@@ -137,6 +142,8 @@ def read_event(
         raise TallystickError("invalidEvent", "specversion must be 1.0.", field="specversion")
     _check_identifier(source_id, "id")
     _check_identifier(source, "source")
+    if source == RUNNING_SOURCE:
+        raise TallystickError("invalidEvent", f"{RUNNING_SOURCE} is no source for others.", field="source")
     if not type_:
         raise TallystickError("invalidEvent", "type must not be empty.", field="type")
     facts, canonical = read_data(data)

@@ -1,6 +1,8 @@
 """Meters: what each type of usage event counts, under which category and slug it is charged and shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from tallystick.kernel.errors import TallystickError
@@ -45,6 +47,9 @@ class Meter:
 
 LLM_TOKENS: Final = "llm.tokens"
 TOOL_CALL: Final = "tool.call"
+DEPLOYMENT_TIME: Final = "deployment.time"
+GUARDRAIL_TIME: Final = "guardrail.time"
+SCRIPT_TIME: Final = "script.time"
 STORAGE_RECORDS: Final = "storage.records"
 EXECUTION: Final = "orchestration.execution"
 DIRECT_CHARGE: Final = "direct.charge"
@@ -57,16 +62,24 @@ SHIPPED: Final = tuple(
         (STORAGE_RECORDS, "storage", "native.storage", "records"),
         ("storage.bytes", "storage", "native.storage", "bytes"),
         (EXECUTION, "execution", "native.execution", "executions"),
-        ("deployment.time", "hosting", "native.hosting", "seconds"),
+        (DEPLOYMENT_TIME, "hosting", "native.hosting", "seconds"),
         ("fine_tuning.job", "fine_tuning", "native.fineTuning", "jobs"),
-        ("guardrail.time", "guardrail", "native.guardrail", "seconds"),
-        ("script.time", "script", "native.script", "seconds"),
+        (GUARDRAIL_TIME, "guardrail", "native.guardrail", "seconds"),
+        (SCRIPT_TIME, "script", "native.script", "seconds"),
         ("asset.created", "other", "native.asset", "assets"),
         ("moderation.flag", "other", "native.moderation", "flags"),
         (DIRECT_CHARGE, "other", "native.direct", "credits"),
     )
 )
 """The types that every installation knows."""
+
+RUNNING_TIME: Final = frozenset({DEPLOYMENT_TIME, GUARDRAIL_TIME, SCRIPT_TIME})
+"""Time that goes on and is reported in pieces: charged as f(now) − already charged, whatever the pieces (rule M3)."""
+
+PRICED_BY: Final[Mapping[str, str]] = MappingProxyType(
+    {**dict.fromkeys(RUNNING_TIME, "profile"), "fine_tuning.time": "profile", "fine_tuning.job": "complexity"}
+)
+"""Types for which a name in the data may have a price of its own, `<type>/<name>`, and which of the data that is."""
 
 
 def check_meter(meter: Meter) -> Meter:

@@ -15,8 +15,8 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.metering.meters import LLM_TOKENS, TOOL_CALL
-from tallystick.domain.metering.rates import TIERED, Rates, compile_rates
+from tallystick.domain.metering.meters import LLM_TOKENS, RUNNING_TIME, TOOL_CALL
+from tallystick.domain.metering.rates import TIERED, Graduated, Rates, Tier, Unit, compile_rates
 from tallystick.kernel.errors import TallystickError
 
 BEGINNING: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
@@ -49,12 +49,16 @@ class PriceVersion:
     compiled: Rates = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "compiled", compile_rates(self.model, self.rates))
+        compiled = compile_rates(self.model, self.rates)
+        if isinstance(compiled, Unit) and self.type in RUNNING_TIME:
+            # The same price, but rounded over all pieces and not at each.
+            compiled = Graduated((Tier(None, compiled.amount, 0),), compiled.per)
+        object.__setattr__(self, "compiled", compiled)
 
     @property
     def is_tiered(self) -> bool:
-        """Whether it runs over a counter of the billing period (rule M5)."""
-        return self.model in TIERED
+        """Whether it runs over a counter of the billing period (rule M5); a unit price of running time does (M3)."""
+        return self.model in TIERED or (self.model == "unit" and self.type in RUNNING_TIME)
 
     @property
     def type(self) -> str:
@@ -116,7 +120,20 @@ def check_target(target: str, model: str) -> str:
         raise TallystickError(
             "invalidPrice", f"Only {LLM_TOKENS} can be priced by token.", field="model", value=model, target=target
         )
+    if model == "fixed" and target.partition("/")[0] in RUNNING_TIME:
+        raise TallystickError(
+            "invalidPrice",
+            "Running time is reported in pieces, so it has no fixed price for each; price it by the second or hour.",
+            field="model",
+            value=model,
+            target=target,
+        )
     return target
+
+
+def targets_for_type(type_: str, name: str | None = None) -> tuple[str, ...]:
+    """Where the price of a type may stand, most specific first; `name` is what of the data may have one of its own."""
+    return (f"{type_}/{name}", type_) if name else (type_,)
 
 
 def targets_for_tool_call(

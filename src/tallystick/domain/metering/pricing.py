@@ -20,6 +20,7 @@ from tallystick.domain.metering.prices import (
     in_force,
     targets_for_model,
     targets_for_tool_call,
+    targets_for_type,
 )
 from tallystick.domain.metering.rating import (
     Quantity,
@@ -46,9 +47,9 @@ class Tariff(msgspec.Struct, frozen=True, eq=False, gc=False):
     public: Timeline = _NONE
 
 
-def tariff_for_type(prices: PriceBook, type_: str) -> Tariff:
-    """The tariff of a type of usage event that is priced as a whole."""
-    return Tariff(type_, prices.timeline((type_,)))
+def tariff_for_type(prices: PriceBook, type_: str, name: str | None = None) -> Tariff:
+    """The tariff of a type of usage event; `name`, such as a hardware profile's, may have a price of its own in it."""
+    return Tariff(type_, prices.timeline(targets_for_type(type_, name)))
 
 
 def tariff_for_model(

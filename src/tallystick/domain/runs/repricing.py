@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tallystick.domain.metering.attribution import priced_name
 from tallystick.domain.metering.charging import DIRECT, WAIVED, counters_of
 from tallystick.domain.metering.meters import LLM_TOKENS
 from tallystick.domain.metering.prices import PriceBook, PriceVersion
@@ -41,7 +42,8 @@ class Repricer:
         event = used.event
         if event.meter != LLM_TOKENS:
             quantity = event.quantity if change.quantity is None else change.quantity
-            use = Use(tariff_for_type(self.prices, event.meter), event.used_at, quantity, cost=event.facts.cost)
+            tariff = tariff_for_type(self.prices, event.meter, priced_name(event.meter, event.facts))
+            use = Use(tariff, event.used_at, quantity, cost=event.facts.cost)
             return self._recorded(used), use
         model = change.language_model or event.language_model
         counters = change.counters or counters_of(event.type, event.facts)
