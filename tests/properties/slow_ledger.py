@@ -1,4 +1,4 @@
-"""The money rules M13 to M15, M18 and M21 once more, as slowly and plainly as they can be written.
+"""The money rules M13 to M15, M18, M19 and M21 once more, as slowly and plainly as they can be written.
 
 Every single unit is an object that lies somewhere, and is moved by hand. Nothing here is taken from the product.
 """
@@ -103,6 +103,20 @@ class SlowLedger:
         if counts:
             self.since.append(-gone)
 
+    def correct_down(self, units: int, now: dt.datetime) -> None:
+        """An operator takes units away: they are lost, and no longer part of the allocation."""
+        self.lost += units
+        before = self.allocation
+        for _ in range(units):
+            candidates = [purse for purse in self.purses if purse.left and purse.usable(now)]
+            if candidates:
+                first = min(candidates, key=lambda purse: purse.order)
+                first.left -= 1
+                first.lost += 1
+            else:
+                self.debt += 1
+        self.since.append(-min(units, before))
+
     def reset(self, fresh: list[Purse]) -> None:
         """A period's end: what the plan gave ends, what it gives now begins."""
         for purse in self.purses:
@@ -113,3 +127,36 @@ class SlowLedger:
         if fresh:
             self.at_reset = max(self.posted, 0)
             self.since = []
+
+
+STEPS = (20, 50, 70, 80, 90, 100)
+
+
+@dataclass
+class SlowTeller:
+    """Which thresholds people were told of the present allocation, as a set of them."""
+
+    said: set[int] = field(default_factory=lambda: set(STEPS))
+
+    def used(self, ledger: SlowLedger) -> list[int]:
+        """Something was used: what is told of it, the highest alone."""
+        news = self._reached(ledger) - self.said
+        self.said |= news
+        return [max(news)] if news else []
+
+    def begun(self, ledger: SlowLedger) -> None:
+        """A new allocation: whatever it begins above is old."""
+        self.said = self._reached(ledger)
+
+    def ended(self, ledger: SlowLedger) -> None:
+        """Something left the allocation, and was told as that."""
+        self.said |= self._reached(ledger)
+
+    def _reached(self, ledger: SlowLedger) -> set[int]:
+        share = ledger.used_share * 100
+        shown = Fraction((share * 100 + Fraction(1, 2)).__floor__(), 100)
+        steps = {step for step in STEPS if step < 100 and shown >= step}
+        # Whoever is told of a threshold is told of all below it.
+        return ({step for step in STEPS if step <= max(steps)} if steps else set()) | (
+            set(STEPS) if share == 100 else set()
+        )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
 from fractions import Fraction
 from uuid import UUID
 
@@ -9,10 +10,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tallystick.domain.credits.accounts import Balance
 from tallystick.domain.credits.balances import used_hundredths
 from tallystick.domain.credits.grants import PRIORITIES, Grant
-from tallystick.domain.credits.ledger import Balance, Book
-from tests.properties.slow_ledger import FAR, Purse, SlowLedger
+from tallystick.domain.credits.ledger import Book
+from tallystick.domain.telling.facts import Fact
+from tallystick.kernel.credits import NANO
+from tests.properties.slow_ledger import FAR, Purse, SlowLedger, SlowTeller
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -31,6 +35,8 @@ class Ledger(RuleBasedStateMachine):
         self.balance = Balance(WORKSPACE, "credits")
         self.grants: dict[UUID, Grant] = {}
         self.model = SlowLedger()
+        self.teller = SlowTeller()
+        self.told: set[UUID] = set()
         self.now = T0
         self.period_end = T0 + PERIOD
         self.numbers = 0
@@ -60,7 +66,15 @@ class Ledger(RuleBasedStateMachine):
         book = self._book()
         book.use(amount, self._id(), key="usage", at=self.now)
         self.model.take(amount, self.now)
-        self._check(book)
+        self._check(book, [("threshold", step) for step in self.teller.used(self.model)])
+
+    @rule(amount=amounts)
+    def correct_down(self, amount: int) -> None:
+        book = self._book()
+        book.take_back(amount, self._id(), key=f"adjustment:{self.numbers}", at=self.now, reason="", actor="")
+        self.model.correct_down(amount, self.now)
+        self.teller.ended(self.model)
+        self._check(book, [("adjusted", -amount)])
 
     @precondition(lambda self: self.model.consumed > 0)
     @rule(share=st.integers(1, 4))
@@ -98,6 +112,7 @@ class Ledger(RuleBasedStateMachine):
         assert balance.posted == model.posted
         assert balance.overdraft == model.debt
         assert balance.allocation == model.allocation
+        assert balance.told == max(self.teller.said, default=0)
 
     @invariant()
     def posted_is_what_the_grants_hold_less_the_overdraft(self) -> None:
@@ -171,13 +186,17 @@ class Ledger(RuleBasedStateMachine):
         book = self._book()
         book.issue(grant, grant.id, key=f"grant:{grant.id}")
         self.model.give(self._purse(grant))
-        self._check(book)
+        self.teller.begun(self.model)
+        self._check(book, [("granted", amount)])
 
     def _expire(self, purse: Purse) -> None:
         book = self._book()
         book.expire(self.grants[purse.name], self._id(), at=self.now)
+        left = purse.left
         self.model.end(purse)
-        self._check(book)
+        if left:
+            self.teller.ended(self.model)
+        self._check(book, [("expired", left)] if left else [])
 
     def _reset(self) -> None:
         self.period_end += PERIOD
@@ -185,13 +204,23 @@ class Ledger(RuleBasedStateMachine):
         if self.included:
             given = [self._grant("plan", self.included, PRIORITIES["plan"], self.period_end)]
         purses = [self._purse(grant) for grant in given]
+        plans = sorted((p for p in self.model.purses if p.source == "plan" and p.left), key=lambda p: p.order)
+        news: list[tuple[str, int]] = [("expired", purse.left) for purse in plans]
         book = self._book()
         book.reset(given, self._id(), at=self.now, key=f"reset:{self.now}")
         self.model.reset(purses)
-        self._check(book)
+        if given:
+            self.teller.begun(self.model)
+        elif news:
+            self.teller.ended(self.model)
+        self._check(book, news + [("granted", self.included) for _ in given])
 
-    def _check(self, book: Book) -> None:
-        """Keep what the flow would write, and hold every transaction to the rules of bookkeeping."""
+    def _check(self, book: Book, news: Sequence[tuple[str, int]] = ()) -> None:
+        """Keep what the flow would write, and hold every transaction to the rules of bookkeeping; `news` is told."""
+        assert [_news(fact) for fact in book.facts] == list(news)
+        ids = [fact.id for fact in book.facts]
+        assert len({*ids}) == len(ids) and self.told.isdisjoint(ids)
+        self.told.update(ids)
         for transaction in book.transactions:
             self.seq += 1
             assert transaction.seq == self.seq == self.balance.seq
@@ -204,6 +233,15 @@ class Ledger(RuleBasedStateMachine):
                 assert entry.account not in ("grant", "expired") or entry.balance_after >= 0
         assert len(book.transactions) <= 1
         self.grants.update(book.grants)
+
+
+def _news(fact: Fact) -> tuple[str, int]:
+    """What is told, and of how much: a threshold in percent, or nano-credits."""
+    what = fact.kind.removeprefix("credits.")
+    if what in ("threshold_crossed", "exhausted"):
+        assert (what == "exhausted") == (fact.data["threshold"] == 100)
+        return "threshold", fact.data["threshold"]
+    return what, int(fact.data["amount"] * NANO)
 
 
 Ledger.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

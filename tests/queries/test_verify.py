@@ -472,6 +472,13 @@ async def test_a_changed_balance_is_named(told: Told, column: str) -> None:
     assert found[0].ids == {"unit": "credits"}
 
 
+async def test_thresholds_that_were_reached_and_not_noted_are_named(told: Told) -> None:
+    found = await told.plant("UPDATE balance SET told = -1 WHERE workspace_id = %(w)s AND unit = 'credits'")
+    [(name, expected, noted)] = brief(found)["balanceDiffers"]
+    assert (name, noted) == ("told", -1)
+    assert expected in (0, 20, 50, 70, 80, 90, 100)
+
+
 async def test_an_end_that_would_be_missed_is_named(told: Told) -> None:
     before = await told.row("SELECT due_at FROM balance WHERE workspace_id = %(w)s AND unit = 'credits'")
     found = await told.plant("UPDATE balance SET due_at = NULL WHERE workspace_id = %(w)s AND unit = 'credits'")

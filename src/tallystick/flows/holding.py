@@ -12,11 +12,12 @@ from uuid import UUID
 
 import msgspec
 
+from tallystick.domain.credits.accounts import BALANCE_MAX, BalanceOutOfRangeError
 from tallystick.domain.credits.balances import Shown, shown
 from tallystick.domain.credits.gates import Funds, decide_hold, overage_of, standing_of
 from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, UNITS
 from tallystick.domain.credits.holds import HELD, Amounts, Cover, Hold, Scope
-from tallystick.domain.credits.ledger import BALANCE_MAX, BalanceOutOfRangeError, Book
+from tallystick.domain.credits.ledger import Book
 from tallystick.domain.metering.charging import Charge
 from tallystick.flows.caps import Caps
 from tallystick.flows.due import release

@@ -4,8 +4,8 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+from tallystick.domain.credits.accounts import BalanceOutOfRangeError
 from tallystick.domain.credits.grants import CREDITS
-from tallystick.domain.credits.ledger import BalanceOutOfRangeError
 from tallystick.domain.metering.catalog import Catalog
 from tallystick.domain.metering.charging import Charge, charge_for
 from tallystick.domain.metering.events import CANCELLED
@@ -19,7 +19,7 @@ from tallystick.flows.holding import questions as holding_questions
 from tallystick.flows.names import Attributed, Names
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
-from tallystick.store import ledger, names, usage
+from tallystick.store import ledger, names, usage, workspaces
 from tallystick.store.database import Connection, Database, finishing
 from tallystick.store.holds import facts_of
 from tallystick.store.ledger import Books
@@ -81,7 +81,10 @@ async def _commit(
     limits: IngestLimits,
     ids: Ids,
 ) -> None:
-    now = max(batch.now for batch in batches)
+    if batches[0].on_clock:
+        now = await workspaces.clock_now(conn, batches[0].workspace_id)
+    else:
+        now = max(batch.now for batch in batches)
     entries = _within_range(_entries(batches), full)
     # Holds alone need none of it.
     catalog = await catalogs.current(conn) if entries else _NO_CATALOG

@@ -6,9 +6,11 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
+from tallystick.domain.credits.accounts import Balance
 from tallystick.domain.credits.grants import UNITS, Grant
-from tallystick.domain.credits.ledger import Balance, Book
+from tallystick.domain.credits.ledger import Book
 from tallystick.kernel.errors import TallystickError
+from tallystick.store import facts
 from tallystick.store.database import Asked, Connection, Row, together
 from tallystick.store.named_sql import load
 
@@ -65,7 +67,7 @@ def grant_of(row: Mapping[str, Any]) -> Grant:
 
 
 async def save_books(conn: Connection, books: Books, now: dt.datetime) -> None:
-    """Write every balance, grant, transaction and entry that changed since the books were locked."""
+    """Write every balance, grant, transaction and entry that changed since the lock, and what they tell."""
     every = [pair[unit] for pair in books.values() for unit in UNITS]
     held = [book.balance for book in every if book.rescheduled and not book.booked]
     if held:
@@ -77,6 +79,7 @@ async def save_books(conn: Connection, books: Books, now: dt.datetime) -> None:
     await _save_balances(conn, [book.balance for book in changed])
     await _save_grants(conn, changed, now)
     await _insert_transactions(conn, changed, now)
+    await facts.record(conn, [fact for book in changed for fact in book.facts], now)
 
 
 async def _save_balances(conn: Connection, balances: list[Balance]) -> None:
@@ -91,6 +94,7 @@ async def _save_balances(conn: Connection, balances: list[Balance]) -> None:
         "due_at",
         "posted",
         "held",
+        "told",
     )
     await conn.execute(SQL["save_balances"], _balance_columns(balances, columns))
 

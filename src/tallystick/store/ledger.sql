@@ -6,7 +6,8 @@ ON CONFLICT (workspace_id, unit) DO NOTHING
 
 -- name: lock_balances
 -- Lock first, in sorted order: an UPDATE … FROM unnest would not (docs/decisions).
-SELECT workspace_id, unit, held, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, resources_no
+SELECT workspace_id, unit, held, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, resources_no,
+    told
 FROM balance
 WHERE workspace_id = ANY(%(workspace_ids)s::uuid[])
 ORDER BY workspace_id, unit
@@ -30,12 +31,15 @@ WHERE workspace_id = ANY(%(workspace_ids)s::uuid[]) AND ended_at IS NULL AND sou
 -- name: save_balances
 UPDATE balance AS b
 SET posted = n.posted, held = n.held, overdraft = n.overdraft, issued = n.issued, used = n.used, expired = n.expired,
-    allocation = n.allocation, allocation_no = n.allocation_no, seq = n.seq, due_at = n.due_at
+    allocation = n.allocation, allocation_no = n.allocation_no, seq = n.seq, due_at = n.due_at,
+    told = n.told
 FROM unnest(
     %(workspace_ids)b::uuid[], %(units)b::text[], %(posted)b::bigint[], %(overdraft)b::bigint[], %(issued)b::bigint[],
     %(used)b::bigint[], %(expired)b::bigint[], %(allocation)b::bigint[], %(allocation_no)b::bigint[],
-    %(seq)b::bigint[], %(due_at)b::timestamptz[], %(held)b::bigint[]
-) AS n (workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, held)
+    %(seq)b::bigint[], %(due_at)b::timestamptz[], %(held)b::bigint[], %(told)b::smallint[]
+) AS n (
+    workspace_id, unit, posted, overdraft, issued, used, expired, allocation, allocation_no, seq, due_at, held, told
+)
 WHERE b.workspace_id = n.workspace_id AND b.unit = n.unit AND b.workspace_id = ANY(%(workspace_ids)b::uuid[])
 
 -- name: save_held

@@ -2,80 +2,19 @@
 
 A `Book` turns what happened into transactions whose entries sum to zero, and keeps the cached figures in step.
 Accounts: `issued` (what the operator gave, negative), `grant` (one for each grant), `overdraft` (negative: used beyond
-all grants, rule M15), `usage` and `expired`. posted = issued − used − expired = Σ grants' remaining − overdraft.
+all grants, rule M15), `usage` and `expired` (what ended unused, or was taken back). posted = issued − used − expired =
+Σ grants' remaining − overdraft. What people are told of a booking is collected as `facts`.
 """
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Final
 from uuid import UUID
 
+from tallystick.domain.credits import told
+from tallystick.domain.credits.accounts import BALANCE_MAX, Balance, BalanceOutOfRangeError, Entry, Transaction
 from tallystick.domain.credits.grants import Grant, burn_order
-from tallystick.kernel.errors import TallystickError
-
-BALANCE_MAX: Final = 2**62
-"""No account may pass this in either direction, so that a bigint never overflows, sums of two included."""
-
-
-class BalanceOutOfRangeError(TallystickError):
-    """Code `balanceOutOfRange`: a booking would take an account beyond `BALANCE_MAX`."""
-
-    def __init__(self, workspace_id: UUID, unit: str) -> None:
-        super().__init__(
-            "balanceOutOfRange",
-            "The balance would leave the range that can be kept.",
-            workspaceUuid=str(workspace_id),
-            unit=unit,
-        )
-        self.workspace_id = workspace_id
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    account: str
-    grant_id: UUID | None
-    amount: int
-    balance_after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One balanced booking. `key` is unique per workspace and unit; `effective_at` is when it counts from."""
-
-    seq: int
-    id: UUID
-    kind: str
-    key: str
-    effective_at: dt.datetime
-    entries: tuple[Entry, ...]
-    reason: str = ""
-    actor: str = ""
-
-
-@dataclass(slots=True)
-class Balance:
-    """The cached figures of one workspace and unit, in nano-units."""
-
-    workspace_id: UUID
-    unit: str
-    held: int = 0
-    overdraft: int = 0
-    issued: int = 0
-    used: int = 0
-    expired: int = 0
-    allocation: int = 0
-    allocation_no: int = 0
-    seq: int = 0
-    due_at: dt.datetime | None = None
-    resources_no: int = 0
-
-    @property
-    def posted(self) -> int:
-        return self.issued - self.used - self.expired
-
-    def is_due(self, now: dt.datetime) -> bool:
-        """Whether the clock asks for something on it."""
-        return self.due_at is not None and self.due_at <= now
+from tallystick.domain.credits.thresholds import ALL_USED, crossed, reached
+from tallystick.domain.telling.facts import Fact
 
 
 @dataclass(slots=True)
@@ -89,18 +28,29 @@ class Book:
     created: set[UUID] = field(default_factory=set)
     history: dict[UUID, int] = field(default_factory=dict)
     rescheduled: bool = False
+    facts: list[Fact] = field(default_factory=list)
 
     @property
     def booked(self) -> bool:
         """Whether more than holds and deadlines changed."""
         return bool(self.transactions or self.touched)
 
-    def issue(self, grant: Grant, transaction_id: UUID, *, key: str, actor: str = "") -> None:
-        """Book a new grant; an overdraft is paid from it first (rule M15); a new allocation begins (rule M19)."""
+    def issue(self, grant: Grant, transaction_id: UUID, *, key: str, actor: str = "", corrects: bool = False) -> None:
+        """Book a new grant; an overdraft is paid from it first (rule M15); a new allocation begins (rule M19).
+
+        It is told as given, or, where it `corrects` something, as an operator's correction.
+        """
         entries = self._issue_entries(grant)
         self.balance.allocation += grant.amount
         self.balance.allocation_no += 1
-        self._book("grant", key, transaction_id, grant.created_at, entries, grant.reason, actor)
+        at = grant.created_at
+        self._book("grant", key, transaction_id, at, entries, grant.reason, actor)
+        self._rearm()
+        if corrects:
+            fact = told.adjusted_fact(self.balance, grant.amount, key=key, at=at, reason=grant.reason, grant=grant)
+        else:
+            fact = told.granted_fact(self.balance, grant, key=key, at=at)
+        self.facts.append(fact)
 
     def use(self, amount: int, transaction_id: UUID, *, key: str, at: dt.datetime, settled: int = 0) -> None:
         """Book usage of `amount` > 0: grants in burn order, the rest as overdraft. Never refuses for money (M8).
@@ -127,6 +77,36 @@ class Book:
         self.balance.used += amount
         entries.append(Entry("usage", None, amount, self.balance.used))
         self._book("usage", key, transaction_id, at, entries)
+        balance = self.balance
+        if balance.told < ALL_USED:
+            threshold = crossed(balance.told, balance.posted, balance.allocation)
+            if threshold:
+                balance.told = threshold
+                self.facts.append(told.threshold_fact(self.balance, threshold, at=at))
+
+    def take_back(
+        self, amount: int, transaction_id: UUID, *, key: str, at: dt.datetime, reason: str, actor: str
+    ) -> None:
+        """Book an operator's correction downwards by `amount` > 0: off grants in burn order, the rest as overdraft.
+
+        It leaves the allocation as what expires does. Whether it may go below what is there is the caller's question.
+        """
+        self._guard(self.balance.expired + amount)
+        entries: list[Entry] = []
+        rest = amount
+        for grant in sorted((g for g in self.grants.values() if g.remaining > 0 and g.alive(at)), key=burn_order):
+            if not rest:
+                break
+            gone = min(rest, grant.remaining)
+            entries += self._lapse(grant, gone)
+            rest -= gone
+        if rest:
+            self.balance.expired += rest
+            entries += [self._overdraw(rest), Entry("expired", None, rest, self.balance.expired)]
+        self.balance.allocation = max(self.balance.allocation - amount, 0)
+        self._book("adjustment", key, transaction_id, at, entries, reason, actor)
+        self._pass()
+        self.facts.append(told.adjusted_fact(self.balance, -amount, key=key, at=at, reason=reason))
 
     def give_back(self, amount: int, adjustment: Grant, transaction_id: UUID, *, key: str, at: dt.datetime) -> None:
         """Book a return of `amount` > 0: overdraft first, then grants in reverse burn order, unexpired ones only.
@@ -195,6 +175,7 @@ class Book:
         """Expire what was kept of ended grants and no open hold relies on any more (rule M20)."""
         excess = sum(grant.remaining for grant in self._kept()) - self.balance.held
         entries: list[Entry] = []
+        ended: list[tuple[Grant, int]] = []
         for grant in reversed(self._kept()):
             if excess <= 0:
                 break
@@ -202,19 +183,23 @@ class Book:
             excess -= gone
             grant.kept -= gone
             entries += self._lapse(grant, gone)
+            ended.append((grant, gone))
             self._end_if_empty(grant, at)
         if entries:
-            gone = sum(entry.amount for entry in entries if entry.account == "expired")
-            self.balance.allocation = max(self.balance.allocation - gone, 0)
-            self._book("expiry", f"kept:{self.balance.seq + 1}", transaction_id, at, entries)
+            key = f"kept:{self.balance.seq + 1}"
+            self.balance.allocation = max(self.balance.allocation - sum(gone for _, gone in ended), 0)
+            self._book("expiry", key, transaction_id, at, entries)
+            self._tell_expired(ended, key, at)
 
     def expire(self, grant: Grant, transaction_id: UUID, *, at: dt.datetime, reason: str = "", actor: str = "") -> None:
         """End a grant; what is left of it leaves the balance and the allocation, but for what open holds rely on."""
         entries = self._expire_entries(grant, at)
         if entries:
+            key = f"expiry:{grant.id}"
             left = sum(entry.amount for entry in entries if entry.account == "expired")
             self.balance.allocation = max(self.balance.allocation - left, 0)
-            self._book("expiry", f"expiry:{grant.id}", transaction_id, at, entries, reason, actor)
+            self._book("expiry", key, transaction_id, at, entries, reason, actor)
+            self._tell_expired([(grant, left)], key, at, reason=reason)
 
     def reset(self, given: list[Grant], transaction_id: UUID, *, at: dt.datetime, key: str) -> None:
         """The period's end (rule M14), one transaction: end the plan grants, settle a negative, give the new ones.
@@ -222,21 +207,26 @@ class Book:
         With nothing `given` it is no reset of the allocation (rule M18), only an expiry.
         """
         entries: list[Entry] = []
-        left = 0
+        ended: list[tuple[Grant, int]] = []
         for grant in sorted(self.grants.values(), key=burn_order):
             if grant.source == "plan" and grant.ended_at is None and not grant.kept:
                 before = grant.expired
                 entries += self._expire_entries(grant, at)
-                left += grant.expired - before
+                ended.append((grant, grant.expired - before))
         for grant in given:
             entries += self._issue_entries(grant)
         if given:
             self.balance.allocation = max(self.balance.posted, 0)
             self.balance.allocation_no += 1
         else:
-            self.balance.allocation = max(self.balance.allocation - left, 0)
+            self.balance.allocation = max(self.balance.allocation - sum(gone for _, gone in ended), 0)
         if entries:
             self._book("reset", key, transaction_id, at, entries)
+            if given:
+                self._rearm()
+            self._tell_expired(ended, key, at, renewed=bool(given))
+            for place, grant in enumerate(given):
+                self.facts.append(told.granted_fact(self.balance, grant, key=f"{key}:{place}", at=at))
 
     def would_expire(self, grant: Grant) -> int:
         """What would leave the balance if a grant ended now: all but what open holds rely on."""
@@ -250,6 +240,26 @@ class Book:
         instants += [instant for instant in (period_end, hold_end) if instant is not None]
         self.balance.due_at = min(instants, default=None)
         self.rescheduled = True
+
+    def _rearm(self) -> None:
+        """A new allocation: what it begins above is passed in silence, the thresholds over that may be told again."""
+        self.balance.told = reached(self.balance.posted, self.balance.allocation)
+
+    def _pass(self) -> None:
+        """A movement that is told by itself, in place of the thresholds it goes over."""
+        self.balance.told = max(self.balance.told, reached(self.balance.posted, self.balance.allocation))
+
+    def _tell_expired(
+        self, ended: list[tuple[Grant, int]], key: str, at: dt.datetime, *, reason: str = "", renewed: bool = False
+    ) -> None:
+        self._pass()
+        for place, (grant, gone) in enumerate(ended):
+            if gone:
+                self.facts.append(
+                    told.expired_fact(
+                        self.balance, grant, gone, key=f"{key}:{place}", at=at, reason=reason, renewed=renewed
+                    )
+                )
 
     def _issue_entries(self, grant: Grant) -> list[Entry]:
         self._guard(self.balance.issued + grant.amount)

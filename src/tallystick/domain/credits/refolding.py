@@ -24,6 +24,6 @@ def allocation_after(before: tuple[int, int], movement: Movement) -> tuple[int, 
         return allocation + movement.issued, number + movement.given
     if movement.kind == "reset" and movement.given:
         return max(movement.posted, 0), number + 1
-    if movement.kind in ("reset", "expiry"):
+    if movement.kind in ("reset", "expiry", "adjustment"):
         return max(allocation - movement.expired, 0), number
     return (max(allocation, movement.posted), number) if movement.used < 0 else before

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tallystick.domain.credits.grants import CREDITS, UNITS
 from tallystick.domain.credits.refolding import Movement, allocation_after
+from tallystick.domain.credits.thresholds import reached
 from tallystick.domain.differences import figure, figures
 from tallystick.queries.verify.checking import Check
 from tallystick.store.database import Connection, Row
@@ -122,6 +123,10 @@ async def _check_balances(
         differing = figures(_BALANCE, expected, tuple(row[name] for name in _BALANCE))
         if differing:
             check.found("balanceDiffers", {"unit": unit}, differing)
+        # More than is reached may have been told: a return re-arms nothing (rule M19).
+        least = reached(row["posted"], row["allocation"])
+        if row["told"] < least:
+            check.found("balanceDiffers", {"unit": unit}, (figure("told", least, row["told"]),))
         if row["held"] != row["set_aside"]:
             check.found("balanceDiffers", {"unit": unit}, (figure("held", row["set_aside"], row["held"]),))
         due = _due(unit, grants, row["period_end"], row["hold_end"] if unit == CREDITS else None)

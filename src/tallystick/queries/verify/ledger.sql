@@ -61,6 +61,7 @@ GROUP BY g.grant_id
 
 -- name: balances
 SELECT b.unit, b.posted, b.held, b.overdraft, b.issued, b.used, b.expired, b.allocation, b.allocation_no, b.seq, b.due_at,
+    b.told,
     (SELECT coalesce(sum(CASE b.unit WHEN 'credits' THEN h.credits ELSE h.tool_runs END), 0)::bigint FROM hold AS h
         WHERE h.workspace_id = %(workspace_id)s::uuid AND h.status = 'held') AS set_aside,
     (SELECT min(h.expires_at) FROM hold AS h

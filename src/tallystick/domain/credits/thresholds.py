@@ -1,0 +1,45 @@
+"""How much of an allocation is used, in steps that are told to people (rules M18, M19).
+
+Each threshold is told once per allocation. What has been told, or passed in silence, is one number on the balance: the
+highest threshold of this allocation. It never falls within an allocation, so a return re-arms nothing; a new allocation
+sets it to what is reached right after it, which re-arms those above.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tallystick.domain.credits.balances import used_hundredths
+
+THRESHOLDS: Final = (20, 50, 70, 80, 90, 100)
+"""Percent of an allocation that is used."""
+
+ALL_USED: Final = 100
+
+_HUNDREDTHS: Final = 100
+_NEVER: Final = ALL_USED * _HUNDREDTHS + 1
+_NEXT: Final[Mapping[int, int]] = MappingProxyType(
+    {told: min((step * _HUNDREDTHS for step in THRESHOLDS if step > told), default=_NEVER) for told in (0, *THRESHOLDS)}
+)
+"""From which share on, in hundredths of a percent, there is something to tell."""
+
+
+def reached(posted: int, allocation: int) -> int:
+    """The highest threshold that a balance has reached, 0 for none, of amounts in nano-units.
+
+    It goes by the percentage as it is shown: 19.996 % is shown and told as 20 %, but 100 % is reached only when exact.
+    """
+    return _level(used_hundredths(max(posted, 0), allocation))
+
+
+def crossed(told: int, posted: int, allocation: int) -> int:
+    """The threshold that a movement must tell, 0 for none: of several newly reached only the highest (rule M18).
+
+    `told` is the highest that was told of this allocation, one of `THRESHOLDS` or 0.
+    """
+    share = used_hundredths(max(posted, 0), allocation)
+    return 0 if share < _NEXT[told] else _level(share)
+
+
+def _level(share: int) -> int:
+    return max((step for step in THRESHOLDS if step * _HUNDREDTHS <= share), default=0)

@@ -1,0 +1,6 @@
+-- An operator takes credits back: a kind of transaction of its own.
+
+ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check;
+
+ALTER TABLE ledger_transaction ADD CONSTRAINT ledger_transaction_kind_check
+    CHECK (kind IN ('grant', 'usage', 'expiry', 'reset', 'adjustment'));
