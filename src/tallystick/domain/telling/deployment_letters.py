@@ -1,0 +1,289 @@
+"""Letters about deployments: deployed and taken down, limits reached, interruptions (row B13; rules M16, M17)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tallystick.domain.telling import figures
+from tallystick.domain.telling.facts import Fact
+from tallystick.domain.telling.letters import (
+    Account,
+    Circumstances,
+    Detail,
+    Draft,
+    account_figures,
+    moment,
+    name,
+    nano,
+    shown,
+)
+
+SCRIPT_DEPLOYED: Final = "Custom script deployed successfully - API Endpoint Available"
+SCRIPT_UNDEPLOYED: Final = "Your custom script has been undeployed successfully"
+OUT_OF_CREDITS: Final = "You've used all your available credits. Please add more credits to your account to continue."
+"""Why deployments are stopped at the negative limit, in the seed's words."""
+
+_WORDS: Final[Mapping[str, str]] = {
+    "script": "custom script",
+    "guardrail": "guardrail",
+    "model": "model",
+    "tool": "tool",
+}
+_DETAILS: Final[Mapping[str, str]] = {
+    "language": "Language",
+    "version": "Version",
+    "url": "API endpoint",
+    "endpoint": "API endpoint",
+    "method": "Method",
+    "authentication": "Authentication",
+    "auth": "Authentication",
+    "headers": "Headers",
+    "header": "Header",
+}
+_MOST_DETAILS: Final = 12
+
+
+def deployed(fact: Fact, about: Circumstances) -> Draft:
+    """Something runs; of a script, how its endpoint is called."""
+    word, called = _what(fact), _called(fact)
+    endpoint = _endpoint(fact.data)
+    draft = Draft(
+        subject=SCRIPT_DEPLOYED if _kind(fact) == "script" else f"{_capital(word)} deployed: {called}",
+        headline=f"{called} is deployed",
+        tone="good",
+        label="Deployed",
+        figures=account_figures(_account(fact, about), "credits"),
+        details=[*_about(fact, about), *endpoint],
+    )
+    on_hardware = fact.data.get("profile") is not None
+    charged = " From now on its hardware is charged by time, until it is undeployed." if on_hardware else ""
+    draft.paragraphs.append(f"Your {word} {called} was deployed on {figures.moment(fact.at, about.zone)}.{charged}")
+    if endpoint:
+        draft.paragraphs.append("Its API endpoint is available; how to reach it stands below.")
+        draft.steps.append("Try the endpoint as it stands above, then point its callers to it.")
+    draft.steps.append("Undeploy it when it is not needed: hardware costs accumulate as long as it is deployed.")
+    draft.may_top_up = False
+    return draft
+
+
+def undeployed(fact: Fact, about: Circumstances) -> Draft:
+    """Something was taken down; it is charged no longer."""
+    word, called = _what(fact), _called(fact)
+    draft = Draft(
+        subject=SCRIPT_UNDEPLOYED if _kind(fact) == "script" else f"{_capital(word)} undeployed: {called}",
+        headline=f"{called} is undeployed",
+        tone="note",
+        label="Undeployed",
+        figures=account_figures(_account(fact, about), "credits"),
+        details=_about(fact, about),
+    )
+    draft.paragraphs.append(
+        f"Your {word} {called} was undeployed on {figures.moment(fact.at, about.zone)}. It is charged no longer, and its "
+        "endpoint answers no more."
+    )
+    draft.steps.append("Deploy it again at any time: its name and settings are kept.")
+    draft.may_top_up = False
+    return draft
+
+
+def low_reached(fact: Fact, about: Circumstances) -> Draft:
+    """The low limit was reached while something is deployed; it goes on."""
+    account = _account(fact, about)
+    limit = nano(fact.data, "limit")
+    at = f" of {figures.amount(limit)}" if limit is not None else ""
+    negative = figures.amount(about.negative_limit)
+    draft = Draft(
+        subject=f"Low credit limit reached in {name(about.workspace)}: deployments go on",
+        headline="The low credit limit is reached",
+        tone="warning",
+        label="Low limit",
+        figures=[*account_figures(account, "credits"), shown("Deployments stop at", about.negative_limit)],
+        details=_about(fact, about),
+    )
+    draft.paragraphs += [
+        f"The credits of {name(about.workspace)} fell to the low limit{at} while something is deployed. Nothing stops "
+        "now: what is deployed goes on, also below zero, and new deployments are refused.",
+        f"At {negative} credits all deployments are stopped. What is used below zero is settled by the credits that "
+        "come next.",
+    ]
+    draft.steps += _keep_running(about)
+    return draft
+
+
+def negative_reached(fact: Fact, about: Circumstances) -> Draft:
+    """The negative limit was breached: deployments are stopped."""
+    limit = nano(fact.data, "limit")
+    draft = Draft(
+        subject=f"Negative credit limit reached in {name(about.workspace)}: deployments are stopped",
+        headline="The negative credit limit is reached",
+        tone="alarm",
+        label="Negative limit reached",
+        figures=[
+            *account_figures(_account(fact, about), "credits"),
+            shown("Negative limit", about.negative_limit if limit is None else limit),
+        ],
+        details=_about(fact, about),
+    )
+    draft.paragraphs += [
+        OUT_OF_CREDITS,
+        f"The credits of {name(about.workspace)} fell to the negative limit of "
+        f"{figures.amount(about.negative_limit if limit is None else limit)}. All deployments are stopped"
+        f"{_by(fact, about)}; they are charged no longer, and new ones are refused.",
+        "What is used below zero is settled by the credits that come next.",
+    ]
+    draft.steps += [f"Contact {about.support} to add credits.", "Deploy again once the balance is above zero."]
+    return draft
+
+
+def stop_requested(fact: Fact, about: Circumstances) -> Draft:
+    """The platform was told to stop one deployment: an interruption is near."""
+    word, called = _what(fact), _called(fact)
+    draft = Draft(
+        subject=f"Possible interruption: {called} is being stopped",
+        headline=f"{called} is being stopped",
+        tone="alarm",
+        label="Interruption",
+        figures=account_figures(_account(fact, about), "credits"),
+        details=_about(fact, about),
+    )
+    draft.paragraphs += [
+        f"Your {word} {called} has to be stopped{_by(fact, about)}, because all available credits are used. It is "
+        "charged no longer. Whatever calls it will fail once it has stopped.",
+    ]
+    draft.steps += [
+        f"Contact {about.support} to add credits.",
+        f"Deploy the {word} again afterwards: it does not come back by itself.",
+    ]
+    return draft
+
+
+def stop_overdue(fact: Fact, about: Circumstances) -> Draft:
+    """The platform did not stop a deployment in time."""
+    word, called = _what(fact), _called(fact)
+    draft = Draft(
+        subject=f"{called} should have been stopped and may still run",
+        headline=f"{called} was not stopped in time",
+        tone="warning",
+        label="Overdue",
+        figures=account_figures(_account(fact, about), "credits"),
+        details=_about(fact, about),
+    )
+    draft.paragraphs.append(
+        f"Your {word} {called} had to be stopped{_by(fact, about)}, and the platform has not confirmed it. It is not "
+        "charged for this time, but may be interrupted at any moment."
+    )
+    draft.steps += [f"Contact {about.support} to add credits.", f"Don't rely on the {word} until it is deployed again."]
+    return draft
+
+
+def stopped(fact: Fact, about: Circumstances) -> Draft:
+    """A deployment was stopped for want of credits."""
+    word, called = _what(fact), _called(fact)
+    draft = Draft(
+        subject=f"{_capital(word)} stopped: {called} is out of credits",
+        headline=f"{called} has been stopped",
+        tone="alarm",
+        label="Stopped",
+        figures=account_figures(_account(fact, about), "credits"),
+        details=_about(fact, about),
+    )
+    reason = fact.data.get("reason")
+    said = str(reason) if isinstance(reason, str) and reason else OUT_OF_CREDITS
+    draft.paragraphs += [said, f"Your {word} {called} was stopped on {figures.moment(fact.at, about.zone)}."]
+    draft.steps += [f"Contact {about.support} to add credits.", f"Deploy the {word} again afterwards."]
+    return draft
+
+
+def endpoint_failing(fact: Fact, about: Circumstances) -> Draft:
+    """A webhook endpoint has taken nothing for days."""
+    return _endpoint_draft(
+        fact,
+        about,
+        "A webhook endpoint takes nothing",
+        "It has taken nothing for days. Deliveries that are refused for too long are given up.",
+        "Repair the receiver, then replay what it missed: tally webhook delivery replay",
+    )
+
+
+def endpoint_disabled(fact: Fact, about: Circumstances) -> Draft:
+    """A webhook endpoint said that it is gone."""
+    return _endpoint_draft(
+        fact,
+        about,
+        "A webhook endpoint was turned off",
+        "It answered 410 Gone, which says that it wants nothing more. Nothing is posted to it from now on.",
+        "If that was a mistake, turn the endpoint on again.",
+    )
+
+
+def _endpoint_draft(fact: Fact, about: Circumstances, title: str, what: str, step: str) -> Draft:
+    url = fact.data.get("url")
+    return Draft(
+        subject=f"{title} in {name(about.workspace)}",
+        headline=title,
+        tone="warning",
+        label="Webhook",
+        paragraphs=[what],
+        details=[Detail("Endpoint", str(url), is_code=True)] if url else [],
+        steps=[step],
+        may_top_up=False,
+    )
+
+
+def _account(fact: Fact, about: Circumstances) -> Account:
+    posted, allocation = nano(fact.data, "posted"), nano(fact.data, "granted")
+    return about.credits if posted is None or allocation is None else Account(posted, allocation)
+
+
+def _kind(fact: Fact) -> str:
+    return str(fact.data.get("kind", ""))
+
+
+def _what(fact: Fact) -> str:
+    return _WORDS.get(_kind(fact), "deployment")
+
+
+def _called(fact: Fact) -> str:
+    named = fact.data.get("name")
+    return f'"{name(named)}"' if named else f"your {_what(fact)}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _by(fact: Fact, about: Circumstances) -> str:
+    until = moment(fact.data, "complyBy", about.zone)
+    return f" by {until}" if until else ""
+
+
+def _about(fact: Fact, about: Circumstances) -> list[Detail]:
+    """What is deployed, and on what."""
+    data = fact.data
+    rows = [
+        Detail("Workspace", name(about.workspace)),
+        *([Detail(_capital(_what(fact)), name(data["name"]))] if data.get("name") else []),
+        *([Detail("Hardware", str(data["profile"]))] if data.get("profile") else []),
+        *([Detail("Replicas", str(data["replicas"]))] if data.get("replicas") and data.get("profile") else []),
+    ]
+    per_hour = nano(data, "creditsPerHour")
+    return rows + ([Detail("Credits per hour", figures.amount(per_hour))] if per_hour is not None else [])
+
+
+def _endpoint(data: Mapping[str, Any]) -> list[Detail]:
+    """How a deployment is reached, as the platform said when it reported back: a text, or texts by name."""
+    given = data.get("endpoint")
+    if given is None and isinstance(data.get("details"), Mapping):
+        given = data["details"].get("endpoint")
+    if isinstance(given, str) and given:
+        return [Detail("API endpoint", given, is_code=True)]
+    if not isinstance(given, Mapping):
+        return []
+    texts = [(str(key), value) for key, value in given.items() if isinstance(value, str | int)]
+    return [Detail(_DETAILS.get(key, _capital(key)), str(value), is_code=True) for key, value in texts[:_MOST_DETAILS]]
+
+
+def _keep_running(about: Circumstances) -> list[str]:
+    return [
+        f"Contact {about.support} to add credits, so that nothing is interrupted.",
+        "Undeploy what is not needed: hardware is charged as long as it is deployed.",
+    ]
