@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from tallystick.domain.deployments import profiles
+from tallystick.domain.deployments import fine_tuning, profiles
 from tallystick.domain.metering import meters
 from tallystick.domain.metering.meters import Meter, check_meter
 from tallystick.domain.metering.prices import BEGINNING, PriceVersion, check_target
@@ -41,6 +41,10 @@ def shipped_versions() -> list[PriceVersion]:
         (profile.targets[0], "graduated", {"tiers": [{"upTo": None, "amount": hourly, "per": profiles.HOUR}]})
         for profile, hourly in profiles.SHIPPED.values()
     ]
+    by_token = [
+        (f"{meters.FINE_TUNING_JOB}/{complexity}", "unit", {"amount": per_million, "per": 1_000_000})
+        for complexity, per_million in fine_tuning.SHIPPED.items()
+    ]
     return [
         PriceVersion(
             id=uuid5(_NAMESPACE, target),
@@ -53,7 +57,7 @@ def shipped_versions() -> list[PriceVersion]:
             source_text="",
             created_at=BEGINNING,
         )
-        for target, model, rates in (*by_unit, *by_hour)
+        for target, model, rates in (*by_unit, *by_hour, *by_token)
     ]
 
 

@@ -60,6 +60,8 @@ class EventData(msgspec.Struct, rename="camel", frozen=True, gc=False):
     profile: _Name = None
     replicas: _Count = None
     complexity: _Name = None
+    training_tokens: _Count = None
+    epochs: Decimal | None = None
     kind: _Name = None
     label: _Name = None
     input_tokens: _Count = None
@@ -178,7 +180,7 @@ def read_data(data: bytes) -> tuple[EventData, bytes]:
     # The plain search first: it costs a hundredth of the exact one.
     if b"\\u0000" in canonical and _NUL.search(canonical):
         raise TallystickError("invalidData", "data must not contain NUL characters.")
-    for name in ("quantity", "cost", "toolRuns"):
+    for name in ("quantity", "cost", "toolRuns", "epochs"):
         given = plain.get(name)
         if type(given) is str and not is_decimal(given):
             raise TallystickError("invalidData", f"{name} must be a number or a decimal string.", field=name)
@@ -199,10 +201,15 @@ def check_time(time: dt.datetime | None, now: dt.datetime, window: Window) -> dt
 
 
 def quantity_of(facts: EventData) -> int | Decimal:
-    """The event's quantity, 1 by default, as an int where it is whole. Raises `invalidQuantity`."""
+    """The event's quantity, 1 by default, as an int where it is whole; of training data the tokens times the epochs.
+
+    Raises `invalidQuantity`.
+    """
     quantity = facts.quantity
     if quantity is None:
-        return 1
+        if facts.training_tokens is None:
+            return 1
+        quantity = facts.training_tokens * (Decimal(1) if facts.epochs is None else facts.epochs)
     if not quantity.is_finite() or quantity < 0 or quantity > QUANTITY_MAX:
         raise TallystickError("invalidQuantity", f"quantity must lie between 0 and {QUANTITY_MAX:f}.")
     if quantity != round(quantity, 9):

@@ -50,6 +50,8 @@ TOOL_CALL: Final = "tool.call"
 DEPLOYMENT_TIME: Final = "deployment.time"
 GUARDRAIL_TIME: Final = "guardrail.time"
 SCRIPT_TIME: Final = "script.time"
+FINE_TUNING_JOB: Final = "fine_tuning.job"
+FINE_TUNING_TIME: Final = "fine_tuning.time"
 STORAGE_RECORDS: Final = "storage.records"
 EXECUTION: Final = "orchestration.execution"
 DIRECT_CHARGE: Final = "direct.charge"
@@ -63,7 +65,8 @@ SHIPPED: Final = tuple(
         ("storage.bytes", "storage", "native.storage", "bytes"),
         (EXECUTION, "execution", "native.execution", "executions"),
         (DEPLOYMENT_TIME, "hosting", "native.hosting", "seconds"),
-        ("fine_tuning.job", "fine_tuning", "native.fineTuning", "jobs"),
+        (FINE_TUNING_JOB, "fine_tuning", "native.fineTuning", "tokens"),
+        (FINE_TUNING_TIME, "fine_tuning", "native.fineTuning", "seconds"),
         (GUARDRAIL_TIME, "guardrail", "native.guardrail", "seconds"),
         (SCRIPT_TIME, "script", "native.script", "seconds"),
         ("asset.created", "other", "native.asset", "assets"),
@@ -77,9 +80,12 @@ RUNNING_TIME: Final = frozenset({DEPLOYMENT_TIME, GUARDRAIL_TIME, SCRIPT_TIME})
 """Time that goes on and is reported in pieces: charged as f(now) − already charged, whatever the pieces (rule M3)."""
 
 PRICED_BY: Final[Mapping[str, str]] = MappingProxyType(
-    {**dict.fromkeys(RUNNING_TIME, "profile"), "fine_tuning.time": "profile", "fine_tuning.job": "complexity"}
+    {**dict.fromkeys(RUNNING_TIME, "profile"), FINE_TUNING_TIME: "profile", FINE_TUNING_JOB: "complexity"}
 )
 """Types for which a name in the data may have a price of its own, `<type>/<name>`, and which of the data that is."""
+
+PRICED_AS: Final[Mapping[str, str]] = MappingProxyType({FINE_TUNING_TIME: DEPLOYMENT_TIME})
+"""Types that, without a price of their own, cost what another one does: hardware has one price, whatever it is for."""
 
 
 def check_meter(meter: Meter) -> Meter:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import UUID
 
-from tallystick.domain.metering.meters import LLM_TOKENS, RUNNING_TIME, TOOL_CALL
+from tallystick.domain.metering.meters import LLM_TOKENS, PRICED_AS, RUNNING_TIME, TOOL_CALL
 from tallystick.domain.metering.rates import TIERED, Graduated, Rates, Tier, Unit, compile_rates
 from tallystick.kernel.errors import TallystickError
 
@@ -133,7 +133,9 @@ def check_target(target: str, model: str) -> str:
 
 def targets_for_type(type_: str, name: str | None = None) -> tuple[str, ...]:
     """Where the price of a type may stand, most specific first; `name` is what of the data may have one of its own."""
-    return (f"{type_}/{name}", type_) if name else (type_,)
+    targets = (f"{type_}/{name}", type_) if name else (type_,)
+    other = PRICED_AS.get(type_)
+    return targets if other is None else targets + targets_for_type(other, name)
 
 
 def targets_for_tool_call(

@@ -15,7 +15,7 @@ from tallystick.domain.differences import Figure, figure
 from tallystick.domain.metering.charging import PRICED, counters_of
 from tallystick.domain.metering.counters import TokenCounters
 from tallystick.domain.metering.events import EventData, quantity_of
-from tallystick.domain.metering.meters import DIRECT_CHARGE, LLM_TOKENS, TOOL_CALL
+from tallystick.domain.metering.meters import DIRECT_CHARGE, LLM_TOKENS, PRICED_AS, TOOL_CALL
 from tallystick.domain.metering.prices import PriceBook, PriceVersion
 from tallystick.domain.metering.pricing import nano_usd
 from tallystick.domain.metering.rating import rate_percentage, rate_quantity, rate_tiered, rate_tokens, token_numerator
@@ -106,7 +106,9 @@ class Rerating:
         if stored.version is None:
             raise UnknownPriceError
         version = self._versions.get(stored.version)
-        if version is None or version.valid_from > stored.time or self._types.get(stored.version) != stored.meter:
+        if version is None or version.valid_from > stored.time:
+            raise UnknownPriceError
+        if self._types.get(stored.version) not in (stored.meter, PRICED_AS.get(stored.meter)):
             raise UnknownPriceError
         model = version.model
         if model == "tokens" and counters is not None:
