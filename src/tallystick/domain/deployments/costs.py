@@ -24,9 +24,11 @@ class Cost:
 def cost_of(profile: HardwareProfile, version: PriceVersion | None, replicas: int) -> Cost | None:
     """What `replicas` of a profile cost under a price, from its first second; None where it has no price (rule M6).
 
+    A share of the provider's cost is none: nobody knows it beforehand.
+
     Raises `amountTooLarge`.
     """
-    if version is None:
+    if version is None or version.model == "percentage":
         return None
     hour, day, month = (_of(version, hours * HOUR * replicas) for hours in (1, DAY_HOURS, MONTH_HOURS))
     return Cost(hour, day, month, split(hour, profile.components))

@@ -43,7 +43,7 @@ _NAMES: Final[Mapping[str, str]] = {
 _OF_SCRIPTS: Final = frozenset(_NAMES) - {"type"}
 
 
-def read_details(kind: str, asked: Details, replicas: int) -> dict[str, Any]:
+def read_details(kind: str, asked: Details) -> dict[str, Any]:
     """The details of a new deployment as they are kept, by their names on the wire.
 
     Raises `invalidDeployment`, naming the field, and `invalidText`.
@@ -54,7 +54,7 @@ def read_details(kind: str, asked: Details, replicas: int) -> dict[str, Any]:
         if name not in allowed:
             raise invalid(_NAMES[name], f"is nothing that a {kind} has")
     if kind == "script":
-        given = _of_script(given, replicas)
+        given = _of_script(given)
     elif kind == "model" and given.setdefault("type", "base") not in MODEL_TYPES:
         raise invalid("type", f"must be one of {', '.join(MODEL_TYPES)}")
     return {_NAMES[name]: value for name, value in given.items()}
@@ -96,16 +96,14 @@ def invalid(field: str, what: str) -> TallystickError:
     return TallystickError("invalidDeployment", f"{field} {what}.", field=field)
 
 
-def _of_script(given: dict[str, Any], replicas: int) -> dict[str, Any]:
+def _of_script(given: dict[str, Any]) -> dict[str, Any]:
     language = check_text(given.get("language", "Python"), field="language")
     version = given.get("language_version", LANGUAGES.get(language, ""))
     check_text(version, field="languageVersion", longest=LONGEST_NAME, may_be_empty=language not in LANGUAGES)
-    low = given.get("min_replicas", min(replicas, given.get("max_replicas", replicas)))
-    high = given.get("max_replicas", max(replicas, low))
-    if not 1 <= low <= high <= MOST_REPLICAS["script"]:
-        raise invalid(
-            "minReplicas", f"and maxReplicas must be 1 to {MOST_REPLICAS['script']}, the first not the larger"
-        )
+    most = MOST_REPLICAS["script"]
+    low, high = given.get("min_replicas", 1), given.get("max_replicas", most)
+    if not 1 <= low <= high <= most:
+        raise invalid("minReplicas", f"and maxReplicas must be 1 to {most}, the first not the larger")
     utilization = given.get("utilization", UTILIZATION)
     if not 1 <= utilization <= 100:
         raise invalid("utilization", "must be 1 to 100 percent")

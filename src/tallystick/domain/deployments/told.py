@@ -27,7 +27,7 @@ TELLS: Final[Mapping[str, str]] = MappingProxyType(
         "delete": facts.DEPLOYMENT_DELETED,
     }
 )
-"""The kind of fact that a change makes; that one is on its way again (`deploy`) is told when it is known how it went."""
+"""The kind of fact that a change makes; of one that is on its way again (`deploy`) it is told how that went."""
 
 
 def change_fact(
