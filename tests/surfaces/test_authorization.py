@@ -68,6 +68,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_current_workspace": Row(SIGNED_IN, 200),
     "create_workspace": Row(OPERATOR, 201, body={"name": "Another"}),
     "list_workspaces": Row(OPERATOR, 200),
+    "get_clock": Row(OPERATOR, 200, parts={"uuid": "{workspace}"}),
+    "advance_clock": Row(OPERATOR, 409, parts={"uuid": "{workspace}"}, body={"to": "2030-01-01T00:00:00Z"}),
+    "list_jobs": Row(OPERATOR, 200),
     "create_grant": Row(
         OPERATOR, 201, body={"workspaceUuid": "{workspace}", "unit": "credits", "amount": 1, "reason": "test"}
     ),
@@ -116,6 +119,15 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_budget": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
     "change_budget": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"amount": 1}),
     "delete_budget": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "create_fine_tuning_job": Row(ADMINS, 201, body={"baseModel": "base", "trainingTokens": 1, "complexity": "small"}),
+    "list_fine_tuning_jobs": Row(READERS, 200),
+    "get_fine_tuning_job": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
+    "report_fine_tuning_job": Row(
+        ADMINS,
+        404,
+        parts={"uuid": str(NOBODY)},
+        body={"status": "failed", "trainingTokens": 0, "epochs": 0},
+    ),
     "get_subscription": Row(READERS, 200),
     "list_plays": Row(READERS, 200),
     "list_tools": Row(READERS, 200),

@@ -20,9 +20,6 @@ from tallystick.domain.metering.pricing import Use, amount, tariff_for_type, ver
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
 
-SOURCE: Final = "tallystick/fine-tuning"
-"""Where the usage events of jobs come from; their ids are the job's and the part's."""
-
 SHIPPED: Final[Mapping[str, str]] = MappingProxyType({"small": "10", "medium": "30", "large": "80"})
 """Credits for a million trained tokens by complexity. Nobody publishes theirs: these are ours, and lower than what
 services take that own the hardware, since that is paid beside them. An operator's own price stands over each."""

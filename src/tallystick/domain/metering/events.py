@@ -19,6 +19,9 @@ CANCELLED: Final = "event.cancelled"
 LITELLM: Final = "litellm_tokens"
 RUNNING_SOURCE: Final = "tallystick/deployments"
 """Where events of deployments' running time come from; nobody else may report or correct in its name."""
+FINE_TUNING_SOURCE: Final = "tallystick/fine-tuning"
+"""Where events of fine-tuning jobs come from; nobody else may report in its name."""
+_OURS: Final = frozenset({RUNNING_SOURCE, FINE_TUNING_SOURCE})
 LONGEST_ID_BYTES: Final = 1024
 LONGEST_NAME: Final = 200
 QUANTITY_MAX: Final = Decimal(10) ** 15
@@ -144,8 +147,8 @@ def read_event(
         raise TallystickError("invalidEvent", "specversion must be 1.0.", field="specversion")
     _check_identifier(source_id, "id")
     _check_identifier(source, "source")
-    if source == RUNNING_SOURCE:
-        raise TallystickError("invalidEvent", f"{RUNNING_SOURCE} is no source for others.", field="source")
+    if source in _OURS:
+        raise TallystickError("invalidEvent", f"{source} is no source for others.", field="source")
     if not type_:
         raise TallystickError("invalidEvent", "type must not be empty.", field="type")
     facts, canonical = read_data(data)
