@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tallystick.flows import prices, subscriptions
+from tallystick.domain.credits.limits import Limits
+from tallystick.flows import limits, prices, profiles, subscriptions
 from tallystick.flows.catalog import CatalogCache
+from tallystick.flows.clocks import Clocks
 from tallystick.flows.committer import Committer
 from tallystick.flows.ingest import IngestLimits
 from tallystick.flows.names import Names
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.clock import Clock, SystemClock
+from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, ServerIds
 from tallystick.queries.identity import Authenticator
@@ -51,6 +54,7 @@ class Runtime:
     models: ModelDirectory
     names: Names
     committer: Committer
+    clocks: Clocks
     server: Server | None = None
 
     @classmethod
@@ -96,17 +100,31 @@ class Runtime:
             commit_max=settings.batch_events_max,
             queue_max=settings.queue_events_max,
         )
-        return cls(settings, database, clock, ids, Authenticator(database), catalogs, models, names, committer, server)
+        return cls(
+            settings,
+            database,
+            clock,
+            ids,
+            Authenticator(database),
+            catalogs,
+            models,
+            names,
+            committer,
+            Clocks(),
+            server,
+        )
 
     async def prepare(self) -> list[str]:
-        """Migrate, and put the shipped plans, meters and prices and the packaged public prices in place.
+        """Migrate, and put in place the limits, what ships (plans, hardware, meters, prices) and the public prices.
 
         The names of the migrations applied.
         """
         now = self.clock.now()
         async with self.database.admin() as conn:
             applied = await migrate.migrate(conn, now)
+        await limits.ship_default(self.database, _limits(self.settings), now)
         await subscriptions.ship_plans(self.database)
+        await profiles.ship_profiles(self.database)
         await prices.ship_catalog(self.database, now)
         await prices.import_packaged(
             self.database,
@@ -162,6 +180,18 @@ class Runtime:
             await self.database.close()
             if self.server is not None:
                 await asyncio.to_thread(self.server.stop)
+
+
+def _limits(settings: Settings) -> Limits:
+    """What counts for workspaces without limits of their own (rule M16)."""
+    return Limits(
+        deploy_threshold=parse_credits(settings.deploy_threshold, field="deployThreshold"),
+        low_limit=parse_credits(settings.low_limit, field="lowLimit"),
+        negative_limit=parse_credits(settings.negative_limit, field="negativeLimit", signed=True),
+        fine_tune_minimum=parse_credits(settings.fine_tune_minimum, field="fineTuneMinimum"),
+        comply_seconds=settings.comply_seconds,
+        metering_seconds=settings.metering_seconds,
+    )
 
 
 def _start_embedded(settings: Settings) -> Server:

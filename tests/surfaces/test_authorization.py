@@ -257,7 +257,8 @@ async def test_an_event_about_another_workspace_is_rejected_unless_an_operator_s
 
 
 async def send(endpoint: Endpoint, row: Row, caller: Caller, name: str, house: House) -> httpx2.Response:
-    path = endpoint.path.replace(":path}", "}").format(**row.parts)
+    parts = _filled(dict(row.parts), {"{workspace}": str(house.uuid)})
+    path = endpoint.path.replace(":path}", "}").format(**parts)
     body = _filled(row.body, {"{workspace}": str(house.uuid), "{caller}": name})
     headers = {} if caller.token else {"authorization": ""}
     return await caller.send(endpoint.method, path, json=body, params=dict(row.params), headers=headers)

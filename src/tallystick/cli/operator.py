@@ -44,6 +44,9 @@ def create_workspace(
     email: Annotated[str | None, typer.Option("--email", help="Its owner's address.")] = None,
     zone: Annotated[str, typer.Option("--zone", help="IANA time zone of its billing periods.")] = "UTC",
     no_grants: Annotated[bool, typer.Option("--no-grants", help="Leave out the free grants.")] = False,
+    clock: Annotated[
+        str | None, typer.Option("--clock", help="Instant with a zone: give it a test clock that stands there.")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> "Call[Any]":
     """Create a workspace; prints it with its first token, which is shown this once.
@@ -55,7 +58,10 @@ def create_workspace(
     from tallystick.client import calls
 
     grants: list[Any] | None = [] if no_grants else None
-    return calls.create_workspace(name, key=key, email=email, zone=zone, grants=grants, idempotency_key=idempotency_key)
+    at = instant(clock, "--clock")
+    return calls.create_workspace(
+        name, key=key, email=email, zone=zone, grants=grants, clock=at, idempotency_key=idempotency_key
+    )
 
 
 @client_command(workspace_app, "list", table=_WORKSPACES, as_operator=True)

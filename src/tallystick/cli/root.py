@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "events": ("events", "Usage events: import a history from a file."),
     "token": ("access", "API tokens of a workspace: create, list, revoke."),
     "workspace": ("operator", "For operators: create and list workspaces."),
+    "clock": ("clocks", "For operators: test clocks, on which a workspace's months pass in seconds."),
+    "jobs": ("clocks", "For operators: the background work, and what waits for it."),
     "credits": ("operator", "For operators: grant and adjust credits and tool runs."),
     "price": ("operator", "Prices: list versions, and add one as an operator."),
     "plan": ("operator", "Plans and what they include."),

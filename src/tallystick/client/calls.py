@@ -12,7 +12,7 @@ import msgspec
 
 from tallystick.client.replies import Call
 from tallystick.kernel.credits import parse_credits
-from tallystick.wire import billing, discovery, identity, prices, usage
+from tallystick.wire import billing, clocks, discovery, identity, prices, usage
 from tallystick.wire.amounts import Credits, answer_decoder, encode
 
 T = TypeVar("T")
@@ -160,11 +160,13 @@ def create_workspace(
     email: str | None = None,
     zone: str = "UTC",
     grants: Sequence[identity.GrantRequest] | None = None,
+    clock: dt.datetime | None = None,
     idempotency_key: str | None = None,
 ) -> Call[identity.WorkspaceCreated]:
-    """For operators: a workspace and its first token. `grants`, also empty, replace the free ones."""
+    """For operators: a workspace and its first token. `grants`, also empty, replace the free ones; with a `clock` its
+    time stands there until `advance_clock`."""
     given = list(grants) if grants is not None else None
-    body = identity.CreateWorkspace(name=name, key=key, email=email, zone=zone, grants=given)
+    body = identity.CreateWorkspace(name=name, key=key, email=email, zone=zone, grants=given, clock=clock)
     return _post("/v1/workspaces", identity.WorkspaceCreated, body, idempotency_key)
 
 
@@ -173,6 +175,21 @@ def workspaces(
 ) -> Call[identity.WorkspacesAnswer]:
     """For operators: a page of all workspaces, or the one with a key."""
     return _get("/v1/workspaces", identity.WorkspacesAnswer, key=key, limit=limit, offset=offset)
+
+
+def clock(workspace_uuid: UUID) -> Call[clocks.ClockAnswer]:
+    """For operators: what time it is for a workspace."""
+    return _get(f"/v1/workspaces/{workspace_uuid}/clock", clocks.ClockAnswer)
+
+
+def advance_clock(workspace_uuid: UUID, to: dt.datetime) -> Call[clocks.ClockAnswer]:
+    """For operators: move a test clock forward; all that is due until then happens in order. Safe to repeat."""
+    return _post(f"/v1/workspaces/{workspace_uuid}/clock", clocks.ClockAnswer, clocks.AdvanceClock(to=to))
+
+
+def jobs() -> Call[clocks.JobsAnswer]:
+    """For operators: how each kind of background work goes, and for how long something waits to be told."""
+    return _get("/v1/jobs", clocks.JobsAnswer)
 
 
 def create_grant(

@@ -28,13 +28,15 @@ class Outcome(msgspec.Struct, gc=False):
 class Batch:
     """What one caller waits for: events, and what is asked of a hold with them or by itself.
 
-    `history` names the import whose past usage is covered by a grant.
+    `history` names the import whose past usage is covered by a grant. `on_clock` says that all of it is of one
+    workspace which has a test clock: `now` is what that said, and what it says at the commit is what counts.
     """
 
     items: list[Item]
     now: dt.datetime
     history: str | None = None
     operation: Operation | None = None
+    on_clock: bool = False
     outcomes: list[Outcome | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from tallystick.flows.admission import Gate
 from tallystick.flows.runs import Locked, lock_in
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
-from tallystick.store import runs, workflows
+from tallystick.store import runs, workflows, workspaces
 from tallystick.store.database import Connection, Database
 
 _LOOKS = 5
@@ -23,12 +23,13 @@ _SWEEP = 200
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A run that a runner has, until `expires_at` unless it is heard of."""
+    """A run that a runner has, until `expires_at` unless it is heard of. `clock_at` is its workspace's test clock."""
 
     workspace_id: UUID
     run_id: UUID
     lease: UUID
     expires_at: dt.datetime
+    clock_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,13 @@ async def claim(
 
     One transaction a workspace. No run is given to two, a workflow's limit of concurrent runs holds, and an idle run
     passes the gate first: refused for good it is skipped, with its whole batch; refused for what open holds set aside,
-    it stays idle.
+    it stays idle. Leases are on the machine's clock, the gate decides by its workspace's.
     """
     given: list[Lease] = []
     for _ in range(_LOOKS):
         async with database.read(workspace_id) as conn:
             found = await runs.claimable(conn, workspace_id, claimant.limit, now)
+            clocks = await workspaces.clocks(conn, {one for one, _ in found}) if found else {}
         raced = False
         # First those whose turn it is, of whichever workspaces; what lies behind only where that was not enough.
         for turn in (found[: claimant.limit], found[claimant.limit :]):
@@ -89,7 +91,7 @@ async def claim(
                 if not rest.limit:
                     break
                 here = [run_id for workspace, run_id in turn if workspace == one]
-                work = Claiming(one, here, rest, now, ids)
+                work = Claiming(one, here, rest, now, ids, clocks.get(one))
                 given += await database.run(work)
                 raced = raced or work.raced
         # What another runner took while we looked is no reason to go away empty-handed.
@@ -104,11 +106,20 @@ class Claiming:
     What was found may be out of date by now, so everything is asked again under lock. `raced`: some of it was gone.
     """
 
-    def __init__(self, workspace_id: UUID, run_ids: list[UUID], claimant: Claimant, now: dt.datetime, ids: Ids) -> None:
+    def __init__(
+        self,
+        workspace_id: UUID,
+        run_ids: list[UUID],
+        claimant: Claimant,
+        now: dt.datetime,
+        ids: Ids,
+        clock_at: dt.datetime | None,
+    ) -> None:
         self._workspace_id = workspace_id
         self._run_ids = run_ids
         self._claimant = claimant
         self._now = now
+        self._clock_at = clock_at
         self._ids = ids
         self.raced = False
 
@@ -118,7 +129,7 @@ class Claiming:
         known = await runs.outlines(conn, self._workspace_id, self._run_ids)
         self._gate: Gate | None = None
         if any(one.status == "idle" for one in known.values()):
-            self._gate = await Gate.lock(conn, self._workspace_id, now=self._now, ids=self._ids)
+            self._gate = await Gate.lock(conn, self._workspace_id, now=self._clock_at or self._now, ids=self._ids)
         batch_ids = {one.batch_id for one in known.values() if one.batch_id is not None}
         batches = await runs.lock_batches(conn, self._workspace_id, batch_ids)
         workflow_ids = {one.workflow_id for one in known.values()}
@@ -160,7 +171,7 @@ class Claiming:
             self._locked.batches[run.batch_id].start(now)
         self._keep(run, before)
         if run.lease is not None and run.lease_expires_at is not None:
-            self._given.append(Lease(self._workspace_id, run.id, run.lease, run.lease_expires_at))
+            self._given.append(Lease(self._workspace_id, run.id, run.lease, run.lease_expires_at, self._clock_at))
 
     def _keep(self, run: Run, before: str) -> None:
         self._locked.runs[run.id] = run

@@ -33,11 +33,12 @@ _LOOK_AGAIN: Final = dt.timedelta(milliseconds=250)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Whose hold it is about, and what makes a repeat of the request known."""
+    """Whose hold it is about, what makes a repeat of the request known, and whether `now` is a test clock's."""
 
     workspace_id: UUID
     key: str
     hash: bytes
+    on_clock: bool = False
 
 
 async def place(
@@ -70,7 +71,7 @@ async def place(
             request.workspace_id, request.key, request.hash, amounts=amounts, scope=scope, seconds=seconds, names=called
         )
         gone = dt.timedelta(seconds=loop.time() - begun)
-        await committer.submit(Batch([], now + gone, operation=operation))
+        await committer.submit(Batch([], now + gone, operation=operation, on_clock=request.on_clock))
         if operation.error is None or gone >= patience or not _is_set_aside(operation.error):
             break
         await committer.released(request.workspace_id, min(patience - gone, _LOOK_AGAIN))
@@ -96,7 +97,9 @@ async def settle(
     known = await workspaces_of(database, names, events)
     whose = ReportScope(request.workspace_id, request.workspace_id)
     operation = Settle(request.workspace_id, request.key, request.hash, hold_id=hold_id, final=final)
-    batch = Batch([item_of(event, known, whose) for event in events], now, operation=operation)
+    batch = Batch(
+        [item_of(event, known, whose) for event in events], now, operation=operation, on_clock=request.on_clock
+    )
     await committer.submit(batch)
     for event, outcome in zip(events, batch.outcomes, strict=True):
         if event.source == SOURCE and outcome is not None and outcome.kind == "conflict":
@@ -109,14 +112,14 @@ async def settle(
 async def void(committer: Committer, request: Request, hold_id: UUID, *, now: dt.datetime) -> Operation:
     """Release a hold. Raises `holdNotFound`, `holdNotOpen`."""
     operation = Void(request.workspace_id, request.key, request.hash, hold_id=hold_id)
-    await committer.submit(Batch([], now, operation=operation))
+    await committer.submit(Batch([], now, operation=operation, on_clock=request.on_clock))
     return _answered(operation)
 
 
 async def extend(committer: Committer, request: Request, hold_id: UUID, seconds: int, *, now: dt.datetime) -> Operation:
     """Give a hold a new deadline, `seconds` from now. Raises `holdNotFound`, `holdNotOpen`."""
     operation = Extend(request.workspace_id, request.key, request.hash, hold_id=hold_id, seconds=seconds)
-    await committer.submit(Batch([], now, operation=operation))
+    await committer.submit(Batch([], now, operation=operation, on_clock=request.on_clock))
     return _answered(operation)
 
 

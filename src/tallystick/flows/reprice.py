@@ -16,7 +16,7 @@ from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.ids import Ids
-from tallystick.store import ledger, unpriced, usage
+from tallystick.store import ledger, unpriced, usage, workspaces
 from tallystick.store.database import Connection, Database, Row
 
 ADJUSTMENT: Final = "price.adjustment"
@@ -42,17 +42,21 @@ async def price_unpriced(
 ) -> int:
     """Book what prices that came later make of unpriced events, a page a transaction; how many were priced.
 
+    It is dated now: for a workspace with a test clock, what that says.
+
     Safe to run twice and by many at once: each adjustment has a key of its own.
     """
     async with database.read() as conn:
         waiting = await unpriced.workspaces(conn)
+        clocks = await workspaces.clocks(conn, waiting)
     priced = 0
     for workspace_id in waiting:
+        at = clocks.get(workspace_id) or now
         after: UUID | None = _NO_ID
         while after is not None:
 
             async def work(
-                conn: Connection, workspace_id: UUID = workspace_id, after: UUID = after
+                conn: Connection, workspace_id: UUID = workspace_id, after: UUID = after, now: dt.datetime = at
             ) -> tuple[int, UUID | None]:
                 return await _price_page(conn, workspace_id, after, catalogs, models, hourly_days, now, ids)
 

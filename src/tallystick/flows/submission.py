@@ -2,9 +2,10 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Protocol
 from uuid import UUID
 
 from tallystick.domain.metering.events import LITELLM, UsageEvent
@@ -14,8 +15,17 @@ from tallystick.flows.names import Item, Names
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database
 
+_NO_CLOCKS: Final[Mapping[UUID, dt.datetime]] = MappingProxyType({})
+
 RETRY: Final = Outcome("retry")
 """The outcome of an event whose lane could not commit: nothing was booked, sending it again is safe."""
+
+
+class Named(Protocol):
+    """Whatever has a subject."""
+
+    @property
+    def subject(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +48,11 @@ async def submit(
     scope: Scope,
     *,
     now: dt.datetime,
+    clocks: Mapping[UUID, dt.datetime] = _NO_CLOCKS,
 ) -> list[Outcome]:
     """Book these events and answer what became of each, in their order, after the commit.
+
+    `now` is the machine's time, `clocks` that of each workspace that has a test clock.
 
     Raises `busy` or `databaseUnavailable` when no lane could commit; where only some could, the events of the others
     are answered `RETRY`.
@@ -54,7 +67,7 @@ async def submit(
             places.append(place)
         except TallystickError as error:
             outcomes[place] = Outcome("rejected", error=error)
-    lanes = [(lane, Batch([items[n] for n in lane], now, scope.history)) for lane in committer.split(items)]
+    lanes = [(lane, _batch([items[n] for n in lane], now, clocks, scope)) for lane in _split(committer, items, clocks)]
     results = await asyncio.gather(*(committer.submit(batch) for _, batch in lanes), return_exceptions=True)
     failures = [result for result in results if isinstance(result, BaseException)]
     if failures and len(failures) == len(lanes):
@@ -65,7 +78,24 @@ async def submit(
     return [outcome or RETRY for outcome in outcomes]
 
 
-async def workspaces_of(database: Database, names: Names, events: Sequence[UsageEvent]) -> dict[str, UUID]:
+def _split(committer: Committer, items: list[Item], clocks: Mapping[UUID, dt.datetime]) -> list[list[int]]:
+    """Places of the items by lane; of a workspace with a test clock, by workspace."""
+    if not clocks:
+        return committer.split(items)
+    others: list[int] = []
+    apart: dict[UUID, list[int]] = {}
+    for place, item in enumerate(items):
+        (apart.setdefault(item.workspace_id, []) if item.workspace_id in clocks else others).append(place)
+    lanes = committer.split([items[place] for place in others])
+    return [[others[n] for n in lane] for lane in lanes] + list(apart.values())
+
+
+def _batch(items: list[Item], now: dt.datetime, clocks: Mapping[UUID, dt.datetime], scope: Scope) -> Batch:
+    clock = clocks.get(items[0].workspace_id)
+    return Batch(items, clock or now, scope.history, on_clock=clock is not None)
+
+
+async def workspaces_of(database: Database, names: Names, events: Sequence[Named]) -> dict[str, UUID]:
     """The workspaces that the events' subjects name; a subject that names none is missing."""
     subjects = {event.subject for event in events if event.subject}
     known = names.known_workspaces(subjects)

@@ -75,12 +75,5 @@ async def standing(database: Database, now: dt.datetime) -> Standing:
     )
 
 
-async def late(database: Database, now: dt.datetime) -> list[str]:
-    """The names of the jobs that are late."""
-    async with database.read() as conn:
-        jobs = await (await conn.execute(SQL["jobs"])).fetchall()
-    return [job.name for job in (JobState(**row) for row in jobs) if job.is_late(now)]
-
-
 def _seconds(since: dt.datetime | None, now: dt.datetime) -> int:
     return 0 if since is None else max(int((now - since).total_seconds()), 0)

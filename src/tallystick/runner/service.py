@@ -11,7 +11,7 @@ import structlog
 
 from tallystick.client import ApiError, AsyncClient
 from tallystick.client import orchestration as calls
-from tallystick.kernel.clock import Clock, SystemClock
+from tallystick.kernel.clock import Clock, FrozenClock, SystemClock
 from tallystick.runner import connection
 from tallystick.runner.addresses import GuardedTransport, certificates
 from tallystick.runner.language_models import LanguageModels
@@ -87,7 +87,7 @@ class Runner:
         options = self.options
         meter = Meter(
             server=self.server,
-            clock=self.clock,
+            clock=self.clock if task.clock is None else FrozenClock(task.clock),
             experience=self._experience,
             workspace=task.run.workspace_uuid,
             workflow=task.run.workflow_uuid,

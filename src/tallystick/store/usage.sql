@@ -96,5 +96,7 @@ SELECT * FROM unnest(
 ON CONFLICT (workspace_id, target, period_start) DO UPDATE SET quantity = excluded.quantity
 
 -- name: forget_hours
+-- Never earlier than that by a test clock.
 DELETE FROM rollup_hourly
 WHERE hour < %(before)s::timestamptz
+    AND workspace_id NOT IN (SELECT id FROM workspace WHERE clock_at IS NOT NULL)

@@ -1,5 +1,7 @@
 """Workspaces: the rows that say which customers there are."""
 
+import datetime as dt
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from uuid import UUID
 
@@ -25,6 +27,44 @@ async def by_id(conn: Connection, workspace_id: UUID) -> Workspace:
     if row is None:
         raise not_found(workspace_id)
     return workspace_of(row)
+
+
+async def clocks(conn: Connection, workspace_ids: Collection[UUID]) -> dict[UUID, dt.datetime | None]:
+    """The test clock of each of these workspaces that exist, None where it has none."""
+    rows = await (await conn.execute(SQL["clocks"], {"ids": sorted(workspace_ids)})).fetchall()
+    return {row["id"]: row["clock_at"] for row in rows}
+
+
+async def clock_now(conn: Connection, workspace_id: UUID) -> dt.datetime:
+    """What its test clock says, and goes on saying until the transaction ends. Raises `workspaceNotFound`."""
+    row = await (await conn.execute(SQL["clock_now"], {"id": workspace_id})).fetchone()
+    if row is None or row["clock_at"] is None:
+        raise not_found(workspace_id)
+    found: dt.datetime = row["clock_at"]
+    return found
+
+
+async def lock_clock(conn: Connection, workspace_id: UUID) -> dt.datetime | None:
+    """The test clock of a workspace, locked, None where it has none. Raises `workspaceNotFound`."""
+    row = await (await conn.execute(SQL["lock_clock"], {"id": workspace_id})).fetchone()
+    if row is None:
+        raise not_found(workspace_id)
+    found: dt.datetime | None = row["clock_at"]
+    return found
+
+
+async def set_clock(conn: Connection, workspace_id: UUID, at: dt.datetime) -> None:
+    """Move a locked test clock."""
+    await conn.execute(SQL["set_clock"], {"id": workspace_id, "at": at})
+
+
+async def next_due(conn: Connection, workspace_id: UUID) -> dt.datetime | None:
+    """When something is due next on a workspace: what its balances wait for, or a deployment that has to be stopped."""
+    row = await (await conn.execute(SQL["next_due"], {"workspace_id": workspace_id})).fetchone()
+    if row is None:
+        raise AssertionError("a minimum answers a row")
+    found: dt.datetime | None = row["due_at"]
+    return found
 
 
 def workspace_of(row: Row) -> Workspace:

@@ -11,3 +11,22 @@ RETURNING id;
 SELECT id, key, name, email, zone, created_at, clock_at
 FROM workspace
 WHERE id = %(id)s::uuid AND closed_at IS NULL;
+
+-- name: clocks
+SELECT id, clock_at FROM workspace WHERE id = ANY(%(ids)s::uuid[]) AND closed_at IS NULL;
+
+-- name: clock_now
+-- Shared, so that the clock waits for whoever books by it, and they need not wait for each other.
+SELECT clock_at FROM workspace WHERE id = %(id)s::uuid FOR SHARE;
+
+-- name: lock_clock
+SELECT clock_at FROM workspace WHERE id = %(id)s::uuid AND closed_at IS NULL FOR UPDATE;
+
+-- name: set_clock
+UPDATE workspace SET clock_at = %(at)s::timestamptz WHERE id = %(id)s::uuid;
+
+-- name: next_due
+SELECT least(
+    (SELECT min(due_at) FROM balance WHERE workspace_id = %(workspace_id)s::uuid),
+    (SELECT min(comply_by) FROM deployment WHERE workspace_id = %(workspace_id)s::uuid AND comply_by IS NOT NULL)
+) AS due_at;

@@ -261,7 +261,8 @@ class TaskExecution(Wire):
 
 
 class Task(Wire):
-    """A run to execute. `workflow` holds the nodes to run. Every report names `lease`, which nobody else has."""
+    """A run to execute. `workflow` holds the nodes to run. Every report names `lease`, which nobody else has. With a
+    `clock`, that of its workspace, usage is reported at that time."""
 
     run: Run
     workflow: WorkflowDefinition
@@ -269,6 +270,7 @@ class Task(Wire):
     executions: list[TaskExecution]
     lease: str
     lease_expires_at: dt.datetime
+    clock: dt.datetime | None = None
 
 
 class ClaimAnswer(Wire):

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,6 +80,15 @@ class Meters:
         for name, value in {"requests_in_flight": self.in_flight, **gauges}.items():
             lines += [f"# TYPE tally_{name} gauge", f"tally_{name} {value}"]
         return "\n".join(lines) + "\n"
+
+
+def render_gauges(gauges: Mapping[str, Sequence[tuple[str, str, int]]]) -> str:
+    """Gauges with one label each, as `(label, its value, figure)`, in the same format."""
+    lines: list[str] = []
+    for name, samples in gauges.items():
+        lines.append(f"# TYPE tally_{name} gauge")
+        lines += [f'tally_{name}{{{label}="{value}"}} {figure}' for label, value, figure in samples]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def trace_of(scope: Any) -> Trace:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -46,6 +46,7 @@ class Malformed:
 
 
 Report = UsageEvent | Malformed
+Decoded = CloudEvent | Malformed
 
 
 def decompress(body: bytes, encoding: str, most: int) -> bytes:
@@ -101,22 +102,37 @@ def read_reports(
 ) -> list[Report]:
     """Every event of a body, in its order; one that can't be read stands there as `Malformed`.
 
+    Raises what `decode_reports` raises.
+    """
+    return check_reports(decode_reports(body, content_type, headers, limits), lambda _: now, limits)
+
+
+def check_reports(
+    decoded: list[Decoded], now: Callable[[str | None], dt.datetime], limits: ReportLimits
+) -> list[Report]:
+    """The same of what was decoded, each at the time of the workspace that its subject names."""
+    return [one if isinstance(one, Malformed) else _read(one, now(one.subject), limits) for one in decoded]
+
+
+def decode_reports(body: bytes, content_type: str, headers: Mapping[str, str], limits: ReportLimits) -> list[Decoded]:
+    """Every event of a body as it was sent.
+
     Raises `malformedJson` for a body that is no JSON at all, `tooManyEvents`, and `unsupportedMediaType`.
     """
     if "ce-specversion" in headers:
-        return [_read(event, now, limits) for event in [_binary(body, headers)]]
+        return [_binary(body, headers)]
     if content_type == NDJSON:
         lines = [line for line in body.splitlines() if line.strip()]
         _check_count(len(lines), limits)
-        return [_read_raw(line, now, limits) for line in lines]
+        return [_decode_raw(line) for line in lines]
     if content_type not in (ONE, BATCH, JSON, ""):
         raise TallystickError(
             "unsupportedMediaType", "The body's content type is none of those accepted.", accepted=list(ACCEPTED)
         )
     if body.lstrip()[:1] != b"[":
         _check_json(body)
-        return [_read_raw(body, now, limits)]
-    return list(_read_many(body, now, limits))
+        return [_decode_raw(body)]
+    return _decode_many(body, limits)
 
 
 def read_events(events: list[CloudEvent], now: dt.datetime, limits: ReportLimits) -> list[Report]:
@@ -125,21 +141,17 @@ def read_events(events: list[CloudEvent], now: dt.datetime, limits: ReportLimits
     return [_read(event, now, limits) for event in events]
 
 
-def _read_many(body: bytes, now: dt.datetime, limits: ReportLimits) -> Iterator[Report]:
+def _decode_many(body: bytes, limits: ReportLimits) -> list[Decoded]:
+    events: list[Decoded]
     try:
-        events = _many.decode(body)
+        events = list(_many.decode(body))
     except (msgspec.ValidationError, UnicodeDecodeError):
         # Some are not as they should be: the good ones are kept, so each is read by itself.
-        raws = _split(body)
-        _check_count(len(raws), limits)
-        for raw in raws:
-            yield _read_raw(raw, now, limits)
+        events = [_decode_raw(raw) for raw in _split(body)]
     except (msgspec.DecodeError, RecursionError):
         raise _malformed() from None
-    else:
-        _check_count(len(events), limits)
-        for event in events:
-            yield _read(event, now, limits)
+    _check_count(len(events), limits)
+    return events
 
 
 def _split(body: bytes) -> list[bytes]:
@@ -167,13 +179,12 @@ def _check_count(count: int, limits: ReportLimits) -> None:
         )
 
 
-def _read_raw(raw: bytes, now: dt.datetime, limits: ReportLimits) -> Report:
+def _decode_raw(raw: bytes) -> Decoded:
     try:
-        event = _one.decode(raw)
+        return _one.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = str(error)[:200] or "It nests too deeply."
         return Malformed(_id_in(raw), TallystickError("invalidEvent", f"Not a CloudEvent: {message}"))
-    return _read(event, now, limits)
 
 
 def _id_in(raw: bytes) -> str | None:

@@ -97,6 +97,7 @@ def task_on_wire(shown: ShownRun, workflow: Workflow, lease: Lease) -> wire.Task
         executions=_known(shown.executions),
         lease=lease_text(lease.workspace_id, lease.lease),
         lease_expires_at=lease.expires_at,
+        clock=lease.clock_at,
     )
 
 

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from typing import Final
+from uuid import UUID
 
 from tallystick.domain.identity.rights import BILLING_WRITE, EVENTS_WRITE, forbidden
 from tallystick.domain.metering.events import Window
 from tallystick.domain.texts import check_key
 from tallystick.flows.batches import Outcome
-from tallystick.flows.submission import Scope, submit
+from tallystick.flows.submission import Scope, submit, workspaces_of
 from tallystick.settings import Settings
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import requires
@@ -16,11 +17,13 @@ from tallystick.surfaces.api.reports import (
     JSON,
     NDJSON,
     ONE,
+    Decoded,
     Malformed,
     Report,
     ReportLimits,
+    check_reports,
+    decode_reports,
     decompress,
-    read_reports,
 )
 from tallystick.wire.amounts import Credits
 from tallystick.wire.events import CloudEvent, ImportOptions, IngestAnswer, Refusal, Retry
@@ -94,20 +97,44 @@ async def _record(call: Call, body: bytes, *, history: str | None, imported: boo
     limits = limits_of(settings, imported=imported)
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = headers.get("content-encoding", "").strip().lower()
-    reports = read_reports(
+    sent = decode_reports(
         decompress(body, encoding, limits.body_bytes),
         content_type,
         {k.lower(): v for k, v in headers.items()},
-        call.now,
         limits,
     )
     principal = call.principal
+    reports, clocks = await _at_their_times(call, sent, limits)
     scope = Scope(None if principal.is_operator else principal.workspace_id, principal.workspace_id, history)
     events = [report for report in reports if not isinstance(report, Malformed)]
     outcomes = await submit(
-        call.runtime.database, call.runtime.names, call.runtime.committer, events, scope, now=call.now
+        call.runtime.database,
+        call.runtime.names,
+        call.runtime.committer,
+        events,
+        scope,
+        now=call.received_at,
+        clocks=clocks,
     )
     return answer_of(reports, outcomes)
+
+
+async def _at_their_times(
+    call: Call, sent: list[Decoded], limits: ReportLimits
+) -> tuple[list[Report], dict[UUID, dt.datetime]]:
+    """The events, each read at the time of its workspace, and the test clocks among those times."""
+    principal, runtime = call.principal, call.runtime
+    own = principal.workspace_id
+    clocks = {} if own is None or principal.clock_at is None else {own: principal.clock_at}
+    if not principal.is_operator:
+        return check_reports(sent, lambda _: call.now, limits), clocks
+    named = [one for one in sent if not isinstance(one, Malformed)]
+    known = await workspaces_of(runtime.database, runtime.names, named)
+    clocks |= await runtime.clocks.of(runtime.database, set(known.values()))
+    times = {subject: clocks[one] for subject, one in known.items() if one in clocks}
+    return check_reports(
+        sent, lambda subject: times.get(subject, call.received_at) if subject else call.now, limits
+    ), clocks
 
 
 def limits_of(settings: Settings, *, imported: bool = False) -> ReportLimits:

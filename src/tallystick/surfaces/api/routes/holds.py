@@ -139,7 +139,7 @@ def _request(call: Call, body: object) -> Request:
     given = call.request.headers.get("idempotency-key")
     key = str(call.ids.new(call.now)) if given is None else check_idempotency_key(given)
     content = call.endpoint.operation.encode() + encode(body)
-    return Request(call.workspace_id, key, sha256(content).digest())
+    return Request(call.workspace_id, key, sha256(content).digest(), call.principal.clock_at is not None)
 
 
 def _amounts(given: Mapping[str, Credits]) -> Amounts:

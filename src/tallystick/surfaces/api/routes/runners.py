@@ -29,7 +29,7 @@ async def claim_runs(call: Call, body: wire.ClaimRuns) -> wire.ClaimAnswer:
         call.runtime.database,
         claims.Claimant(body.runner, body.limit, body.lease_seconds),
         workspace_id=call.principal.workspace_id,
-        now=call.now,
+        now=call.received_at,
         ids=call.ids,
     )
     tasks: list[wire.Task] = []
@@ -73,7 +73,9 @@ async def put_execution(call: Call, uuid: UUID, execution: UUID, body: wire.Repo
         started_at=_instant(body.started_at, "startedAt"),
         finished_at=_instant(body.finished_at, "finishedAt"),
     )
-    cancelling = await claims.report(call.runtime.database, uuid, lease, told, workspace_id=workspace_id, now=call.now)
+    cancelling = await claims.report(
+        call.runtime.database, uuid, lease, told, workspace_id=workspace_id, now=call.received_at
+    )
     return wire.ExecutionAnswer(cancelling=cancelling)
 
 
@@ -82,7 +84,7 @@ async def send_heartbeat(call: Call, uuid: UUID, body: wire.Heartbeat) -> wire.H
     """For runners: keep the lease of a run."""
     workspace_id, lease = _lease(call, uuid, body.lease)
     cancelling, until = await claims.heartbeat(
-        call.runtime.database, uuid, lease, seconds=body.lease_seconds, workspace_id=workspace_id, now=call.now
+        call.runtime.database, uuid, lease, seconds=body.lease_seconds, workspace_id=workspace_id, now=call.received_at
     )
     return wire.HeartbeatAnswer(cancelling=cancelling, lease_expires_at=until)
 
@@ -98,7 +100,7 @@ async def finish_run(call: Call, uuid: UUID, body: wire.FinishRun) -> wire.RunAn
     """For runners: say how a run ended. Sent again, it changes nothing."""
     workspace_id, lease = _lease(call, uuid, body.lease)
     ending = claims.Ending(body.status, body.reason, body.error, text_or_none(body.output))
-    await claims.finish(call.runtime.database, uuid, lease, ending, workspace_id=workspace_id, now=call.now)
+    await claims.finish(call.runtime.database, uuid, lease, ending, workspace_id=workspace_id, now=call.received_at)
     return wire.RunAnswer(run=run_on_wire(await queries.run(call.runtime.database, workspace_id, uuid)))
 
 
