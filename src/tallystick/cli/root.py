@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "jobs": ("clocks", "For operators: the background work, and what waits for it."),
     "credits": ("operator", "For operators: grant and adjust credits and tool runs."),
     "price": ("operator", "Prices: list versions, and add one as an operator."),
+    "fine-tuning": ("fine_tuning", "Fine-tuning jobs: what one would cost, begin, report how it ended."),
     "plan": ("operator", "Plans and what they include."),
     "demo": ("server", "Start a demo workspace with 90 days of usage, in the foreground."),
     "serve": ("server", "Start the server, in the foreground."),
@@ -47,7 +48,7 @@ class _Loaded(MutableMapping[str, Any]):
         if name not in self._ready:
             module, _ = COMMANDS[name]
             loaded = importlib.import_module(f"tallystick.cli.{module}")
-            self._ready[name] = get_command(getattr(loaded, f"{name}_app"))
+            self._ready[name] = get_command(getattr(loaded, f"{name.replace('-', '_')}_app"))
         return self._ready[name]
 
     def __setitem__(self, name: str, command: Any) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, hold_calls, orchestration
+from tallystick.client import budgets, calls, costs, delivery, fine_tuning, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -190,6 +190,11 @@ class AsyncClient:
     get_budget = async_method(budgets.budget)
     change_budget = async_method(budgets.change_budget)
     delete_budget = async_method(budgets.delete_budget)
+    create_fine_tuning_job = async_method(fine_tuning.create_fine_tuning_job)
+    preview_fine_tuning_job = async_method(fine_tuning.preview_fine_tuning_job)
+    report_fine_tuning_job = async_method(fine_tuning.report_fine_tuning_job)
+    get_fine_tuning_job = async_method(fine_tuning.fine_tuning_job)
+    list_fine_tuning_jobs = async_method(fine_tuning.fine_tuning_jobs)
     put_workflow = async_method(orchestration.put_workflow)
     get_workflow = async_method(orchestration.workflow)
     create_run = async_method(orchestration.create_run)

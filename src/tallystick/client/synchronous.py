@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, hold_calls, orchestration
+from tallystick.client import budgets, calls, costs, delivery, fine_tuning, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -198,6 +198,11 @@ class Client:
     get_budget = method(budgets.budget)
     change_budget = method(budgets.change_budget)
     delete_budget = method(budgets.delete_budget)
+    create_fine_tuning_job = method(fine_tuning.create_fine_tuning_job)
+    preview_fine_tuning_job = method(fine_tuning.preview_fine_tuning_job)
+    report_fine_tuning_job = method(fine_tuning.report_fine_tuning_job)
+    get_fine_tuning_job = method(fine_tuning.fine_tuning_job)
+    list_fine_tuning_jobs = method(fine_tuning.fine_tuning_jobs)
     put_workflow = method(orchestration.put_workflow)
     get_workflow = method(orchestration.workflow)
     create_run = method(orchestration.create_run)

@@ -16,8 +16,6 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**14)]
 Parameters = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 
-ONE = Credits(10**9)
-
 
 class CreateFineTuningJob(Wire, forbid_unknown_fields=True):
     """A job to begin. `model` is the key or uuid of the model that it makes, made up where it is left out.
@@ -28,9 +26,9 @@ class CreateFineTuningJob(Wire, forbid_unknown_fields=True):
     """
 
     base_model: Name
-    model: Name | None = None
     training_tokens: Count
-    epochs: Credits = ONE
+    epochs: Credits = msgspec.field(default_factory=lambda: Credits(10**9))
+    model: Name | None = None
     parameters: Parameters | None = None
     complexity: Complexity | None = None
     profile: Name | None = None
