@@ -10,6 +10,7 @@ from tallystick.domain.telling.letters import (
     Draft,
     Figure,
     account_figures,
+    account_of,
     name,
     nano,
     shown,
@@ -90,11 +91,7 @@ def expired(fact: Fact, about: Circumstances) -> Draft:
 
 
 def _account(fact: Fact, about: Circumstances) -> Account:
-    """As the fact has it, which is older than the letter; else as it stands now."""
-    posted, allocation = nano(fact.data, "posted"), nano(fact.data, "granted")
-    if posted is None or allocation is None:
-        return about.credits if unit_of(fact.kind) == CREDITS else about.tool_runs
-    return Account(posted, allocation)
+    return account_of(fact.data, about.credits if unit_of(fact.kind) == CREDITS else about.tool_runs)
 
 
 def _used(fact: Fact) -> list[Figure]:

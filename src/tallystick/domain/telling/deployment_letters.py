@@ -11,6 +11,7 @@ from tallystick.domain.telling.letters import (
     Detail,
     Draft,
     account_figures,
+    account_of,
     moment,
     name,
     nano,
@@ -28,24 +29,13 @@ _WORDS: Final[Mapping[str, str]] = {
     "model": "model",
     "tool": "tool",
 }
-_DETAILS: Final[Mapping[str, str]] = {
-    "language": "Language",
-    "version": "Version",
-    "url": "API endpoint",
-    "endpoint": "API endpoint",
-    "method": "Method",
-    "authentication": "Authentication",
-    "auth": "Authentication",
-    "headers": "Headers",
-    "header": "Header",
-}
-_MOST_DETAILS: Final = 12
+_SETTLED: Final = "What is used below zero is settled by the credits that come next."
 
 
 def deployed(fact: Fact, about: Circumstances) -> Draft:
     """Something runs; of a script, how its endpoint is called."""
     word, called = _what(fact), _called(fact)
-    endpoint = _endpoint(fact.data)
+    endpoint = _access(fact.data)
     draft = Draft(
         subject=SCRIPT_DEPLOYED if _kind(fact) == "script" else f"{_capital(word)} deployed: {called}",
         headline=f"{called} is deployed",
@@ -77,8 +67,8 @@ def undeployed(fact: Fact, about: Circumstances) -> Draft:
         details=_about(fact, about),
     )
     draft.paragraphs.append(
-        f"Your {word} {called} was undeployed on {figures.moment(fact.at, about.zone)}. It is charged no longer, and its "
-        "endpoint answers no more."
+        f"Your {word} {called} was undeployed on {figures.moment(fact.at, about.zone)}. It is charged no longer, and "
+        "its endpoint answers no more."
     )
     draft.steps.append("Deploy it again at any time: its name and settings are kept.")
     draft.may_top_up = False
@@ -88,7 +78,7 @@ def undeployed(fact: Fact, about: Circumstances) -> Draft:
 def low_reached(fact: Fact, about: Circumstances) -> Draft:
     """The low limit was reached while something is deployed; it goes on."""
     account = _account(fact, about)
-    limit = nano(fact.data, "limit")
+    limit = _limit(fact, "lowLimit", "limit")
     at = f" of {figures.amount(limit)}" if limit is not None else ""
     negative = figures.amount(about.negative_limit)
     draft = Draft(
@@ -99,19 +89,19 @@ def low_reached(fact: Fact, about: Circumstances) -> Draft:
         figures=[*account_figures(account, "credits"), shown("Deployments stop at", about.negative_limit)],
         details=_about(fact, about),
     )
-    draft.paragraphs += [
+    draft.paragraphs.append(
         f"The credits of {name(about.workspace)} fell to the low limit{at} while something is deployed. Nothing stops "
-        "now: what is deployed goes on, also below zero, and new deployments are refused.",
-        f"At {negative} credits all deployments are stopped. What is used below zero is settled by the credits that "
-        "come next.",
-    ]
+        "now: what is deployed goes on, also below zero, and new deployments are refused."
+    )
+    draft.paragraphs.append(f"At {negative} credits all deployments are stopped. {_SETTLED}")
     draft.steps += _keep_running(about)
     return draft
 
 
 def negative_reached(fact: Fact, about: Circumstances) -> Draft:
     """The negative limit was breached: deployments are stopped."""
-    limit = nano(fact.data, "limit")
+    told = _limit(fact, "negativeLimit", "limit")
+    limit = about.negative_limit if told is None else told
     draft = Draft(
         subject=f"Negative credit limit reached in {name(about.workspace)}: deployments are stopped",
         headline="The negative credit limit is reached",
@@ -119,17 +109,15 @@ def negative_reached(fact: Fact, about: Circumstances) -> Draft:
         label="Negative limit reached",
         figures=[
             *account_figures(_account(fact, about), "credits"),
-            shown("Negative limit", about.negative_limit if limit is None else limit),
+            shown("Negative limit", limit),
         ],
         details=_about(fact, about),
     )
-    draft.paragraphs += [
-        OUT_OF_CREDITS,
-        f"The credits of {name(about.workspace)} fell to the negative limit of "
-        f"{figures.amount(about.negative_limit if limit is None else limit)}. All deployments are stopped"
-        f"{_by(fact, about)}; they are charged no longer, and new ones are refused.",
-        "What is used below zero is settled by the credits that come next.",
-    ]
+    draft.paragraphs.append(OUT_OF_CREDITS)
+    draft.paragraphs.append(
+        f"The credits of {name(about.workspace)} fell to the negative limit of {figures.amount(limit)}. All "
+        f"deployments are stopped{_by(fact, about)}; they are charged no longer, and new ones are refused. {_SETTLED}"
+    )
     draft.steps += [f"Contact {about.support} to add credits.", "Deploy again once the balance is above zero."]
     return draft
 
@@ -145,10 +133,10 @@ def stop_requested(fact: Fact, about: Circumstances) -> Draft:
         figures=account_figures(_account(fact, about), "credits"),
         details=_about(fact, about),
     )
-    draft.paragraphs += [
+    draft.paragraphs.append(
         f"Your {word} {called} has to be stopped{_by(fact, about)}, because all available credits are used. It is "
-        "charged no longer. Whatever calls it will fail once it has stopped.",
-    ]
+        "charged no longer. Whatever calls it will fail once it has stopped."
+    )
     draft.steps += [
         f"Contact {about.support} to add credits.",
         f"Deploy the {word} again afterwards: it does not come back by itself.",
@@ -230,12 +218,15 @@ def _endpoint_draft(fact: Fact, about: Circumstances, title: str, what: str, ste
 
 
 def _account(fact: Fact, about: Circumstances) -> Account:
-    posted, allocation = nano(fact.data, "posted"), nano(fact.data, "granted")
-    return about.credits if posted is None or allocation is None else Account(posted, allocation)
+    return account_of(fact.data, about.credits)
+
+
+def _limit(fact: Fact, *keys: str) -> int | None:
+    return next((value for key in keys if (value := nano(fact.data, key)) is not None), None)
 
 
 def _kind(fact: Fact) -> str:
-    return str(fact.data.get("kind", ""))
+    return str(fact.data.get("deploymentKind", ""))
 
 
 def _what(fact: Fact) -> str:
@@ -259,27 +250,27 @@ def _by(fact: Fact, about: Circumstances) -> str:
 def _about(fact: Fact, about: Circumstances) -> list[Detail]:
     """What is deployed, and on what."""
     data = fact.data
-    rows = [
-        Detail("Workspace", name(about.workspace)),
-        *([Detail(_capital(_what(fact)), name(data["name"]))] if data.get("name") else []),
-        *([Detail("Hardware", str(data["profile"]))] if data.get("profile") else []),
-        *([Detail("Replicas", str(data["replicas"]))] if data.get("replicas") and data.get("profile") else []),
-    ]
+    language = " ".join(str(data[key]) for key in ("language", "languageVersion") if data.get(key))
+    rows = [("Workspace", name(about.workspace)), (_capital(_what(fact)), _text(data, "name"))]
+    rows += [("Version", _text(data, "version")), ("Language", language), ("Hardware", _text(data, "profile"))]
+    rows.append(("Replicas", _text(data, "replicas") if data.get("profile") else ""))
     per_hour = nano(data, "creditsPerHour")
-    return rows + ([Detail("Credits per hour", figures.amount(per_hour))] if per_hour is not None else [])
+    rows.append(("Credits per hour", "" if per_hour is None else figures.amount(per_hour)))
+    return [Detail(label, value) for label, value in rows if value]
 
 
-def _endpoint(data: Mapping[str, Any]) -> list[Detail]:
-    """How a deployment is reached, as the platform said when it reported back: a text, or texts by name."""
-    given = data.get("endpoint")
-    if given is None and isinstance(data.get("details"), Mapping):
-        given = data["details"].get("endpoint")
-    if isinstance(given, str) and given:
-        return [Detail("API endpoint", given, is_code=True)]
-    if not isinstance(given, Mapping):
-        return []
-    texts = [(str(key), value) for key, value in given.items() if isinstance(value, str | int)]
-    return [Detail(_DETAILS.get(key, _capital(key)), str(value), is_code=True) for key, value in texts[:_MOST_DETAILS]]
+def _access(data: Mapping[str, Any]) -> list[Detail]:
+    """How a deployment is reached, as the platform said when it reported back: its address, and in words how to get in.
+
+    Never cut: half an address is none.
+    """
+    found = [("API endpoint", data.get("endpoint"), True), ("Access", data.get("access"), False)]
+    return [Detail(label, str(value), is_code) for label, value, is_code in found if value]
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    return name(value) if value not in (None, "") and not isinstance(value, Mapping | list) else ""
 
 
 def _keep_running(about: Circumstances) -> list[str]:

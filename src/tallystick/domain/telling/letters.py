@@ -174,3 +174,14 @@ def account_figures(account: Account, unit: str) -> list[Figure]:
     """What is left and what there was; every letter has them."""
     word = "Credits" if unit == "credits" else "Tool runs"
     return [shown(f"{word} remaining", account.posted), shown(f"Total {word.lower()}", account.allocation)]
+
+
+def account_of(data: Mapping[str, Any], otherwise: Account) -> Account:
+    """The balance as a fact has it, which is that of its instant; `otherwise` where it has none."""
+    posted = _first(data, "posted", "creditsPosted", "creditsRemaining")
+    allocation = _first(data, "granted", "creditsTotal")
+    return otherwise if posted is None or allocation is None else Account(posted, allocation)
+
+
+def _first(data: Mapping[str, Any], *keys: str) -> int | None:
+    return next((value for key in keys if (value := nano(data, key)) is not None), None)

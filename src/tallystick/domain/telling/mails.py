@@ -16,7 +16,7 @@ from tallystick.domain.telling.figures import day
 from tallystick.kernel.errors import TallystickError
 
 Status = Literal["queued", "sent", "kept", "dead"]
-"""`kept`: no SMTP server is named, so it is read in the outbox; `dead`: given up, until somebody tries again by hand."""
+"""`kept`: no SMTP server is named, so it is read in the outbox; `dead`: given up, until it is tried again by hand."""
 
 MAILED_THRESHOLDS: Final = frozenset({50, 70, 80, 90})
 """Percent used. 20 % has a banner alone; what 100 % is, `exhausted` and `expired` tell."""

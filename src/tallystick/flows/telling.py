@@ -1,0 +1,130 @@
+"""Facts become mails and webhook deliveries, each fact once (row E10, bar R6).
+
+In one transaction: whoever crashes before its end has made nothing, and after it the fact is done.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from tallystick.domain.telling.facts import KINDS, Fact
+from tallystick.domain.telling.letters import Circumstances
+from tallystick.domain.telling.mails import Mail, Recipient, dedup_of, mail_id, message_id
+from tallystick.domain.telling.writing import WRITTEN, write
+from tallystick.gateways.letters import render_html, render_plain
+from tallystick.store import facts as store
+from tallystick.store import limits, mails, webhooks
+from tallystick.store.database import Connection, Database
+from tallystick.store.mails import House
+
+FACTS_AT_ONCE: Final = 100
+"""Facts that one transaction takes, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What the operator's settings say about mails. `host` stands in Message-IDs, `sender` is who signs."""
+
+    sender: str
+    host: str
+    support_email: str | None = None
+    support_url: str | None = None
+    is_sent: bool = True
+    """False where no SMTP server is named: mails are kept for reading."""
+
+
+async def fan_out(database: Database, letterhead: Letterhead, *, now: dt.datetime) -> int:
+    """Make the mails and deliveries of facts that have none yet; how many facts there were, at most `FACTS_AT_ONCE`.
+
+    Safe to run by many at once, and twice. `now` is the machine's time, also for a workspace on a test clock.
+    """
+
+    async def work(conn: Connection) -> int:
+        found = await store.lock_waiting(conn, FACTS_AT_ONCE)
+        if found:
+            await mails.add(conn, await _mails(conn, found, letterhead, now), now)
+            await webhooks.queue(conn, found, now)
+            await store.fanned(conn, found, now)
+        return len(found)
+
+    return await database.run(work)
+
+
+async def _mails(conn: Connection, found: Sequence[Fact], letterhead: Letterhead, now: dt.datetime) -> list[Mail]:
+    written = [fact for fact in found if fact.kind in WRITTEN]
+    workspaces = sorted({fact.workspace_id for fact in written})
+    if not workspaces:
+        return []
+    people = await mails.recipients(conn, workspaces)
+    houses = await mails.houses(conn, workspaces)
+    about = {
+        workspace_id: await _circumstances(conn, workspace_id, houses[workspace_id], letterhead)
+        for workspace_id in workspaces
+        if workspace_id in people and workspace_id in houses
+    }
+    wanted: list[tuple[Fact, str, list[Recipient]]] = []
+    for fact in written:
+        dedup = dedup_of(fact, about[fact.workspace_id].zone) if fact.workspace_id in about else None
+        if dedup is not None:
+            topic = KINDS[fact.kind].topic
+            wanted.append((fact, dedup, [one for one in people[fact.workspace_id] if one.wants(topic)]))
+    told = await mails.told_already(
+        conn, [(fact.workspace_id, one.person_id, dedup) for fact, dedup, who in wanted for one in who]
+    )
+    made: list[Mail] = []
+    for fact, dedup, who in wanted:
+        new = [one for one in who if (fact.workspace_id, one.person_id, dedup) not in told]
+        told |= {(fact.workspace_id, one.person_id, dedup) for one in new}
+        made += _to_each(fact, dedup, new, about[fact.workspace_id], letterhead, now)
+    return made
+
+
+async def _circumstances(conn: Connection, workspace_id: UUID, house: House, letterhead: Letterhead) -> Circumstances:
+    effective = await limits.effective(conn, workspace_id)
+    return Circumstances(
+        workspace=house.name,
+        zone=house.zone,
+        credits=house.credits,
+        tool_runs=house.tool_runs,
+        fine_tune_minimum=effective.fine_tune_minimum,
+        negative_limit=effective.negative_limit,
+        support_email=letterhead.support_email,
+        support_url=letterhead.support_url,
+    )
+
+
+def _to_each(
+    fact: Fact, dedup: str, who: Sequence[Recipient], about: Circumstances, letterhead: Letterhead, now: dt.datetime
+) -> list[Mail]:
+    """The same letter to each, written once."""
+    if not who:
+        return []
+    letter = write(fact, about)
+    html, plain = (render(letter, sender=letterhead.sender) for render in (render_html, render_plain))
+    made = []
+    for one in who:
+        own = mail_id(fact, one.person_id)
+        made.append(
+            Mail(
+                workspace_id=fact.workspace_id,
+                id=own,
+                fact_id=fact.id,
+                person_id=one.person_id,
+                kind=fact.kind,
+                dedup=dedup,
+                to_address=one.email,
+                message_id=message_id(own, letterhead.host),
+                subject=letter.subject,
+                html=html,
+                plain=plain,
+                status="queued" if letterhead.is_sent else "kept",
+                attempts=0,
+                next_at=now,
+                error=None,
+                created_at=now,
+                sent_at=None,
+            )
+        )
+    return made
