@@ -12,7 +12,11 @@ from tallystick.flows.clocks import Clocks
 from tallystick.flows.committer import Committer
 from tallystick.flows.ingest import IngestLimits
 from tallystick.flows.names import Names
+from tallystick.flows.telling import UNSENT, Letterhead
+from tallystick.gateways.mail import Post, read_sender, read_server
 from tallystick.gateways.model_prices import ModelDirectory
+from tallystick.gateways.webhooks import WebhookPoster
+from tallystick.kernel.addresses import Allowed
 from tallystick.kernel.clock import Clock, SystemClock
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
@@ -55,7 +59,11 @@ class Runtime:
     names: Names
     committer: Committer
     clocks: Clocks
+    webhook_hosts: Allowed
+    webhooks: WebhookPoster
     server: Server | None = None
+    post: Post | None = None
+    letterhead: Letterhead = UNSENT
 
     @classmethod
     async def open(
@@ -64,15 +72,18 @@ class Runtime:
         """Start or reach the database, bring its schema and shipped data up to date, and connect.
 
         Without `TALLY_DATABASE_URL` the embedded server is started in `TALLY_HOME`. `prepare` False leaves the schema
-        as it is. Raises `databaseUnavailable`, `databaseNewer`, `serverTooOld` and what the embedded server raises.
+        as it is. Raises `invalidSetting`, `databaseUnavailable`, `databaseNewer`, `serverTooOld` and what the embedded
+        server raises.
         """
         clock, ids = clock or SystemClock(), ids or ServerIds()
+        post, letterhead = _mail(settings)
         server: Server | None = None
         url = settings.database_url
         if url is None:
             server = await asyncio.to_thread(_start_embedded, settings)
             url = server.url
         runtime = cls._assemble(settings, url, clock, ids, server)
+        runtime.post, runtime.letterhead = post, letterhead
         try:
             await runtime.database.open()
             if prepare:
@@ -88,6 +99,7 @@ class Runtime:
     def _assemble(cls, settings: Settings, url: str, clock: Clock, ids: Ids, server: Server | None) -> "Runtime":
         database = Database(url, settings.data_database_url, pool_size=settings.pool_size)
         catalogs = CatalogCache()
+        webhook_hosts = Allowed.listed(settings.webhook_allowed_hosts)
         models = ModelDirectory()
         names = Names(models)
         committer = Committer(
@@ -111,6 +123,8 @@ class Runtime:
             names,
             committer,
             Clocks(),
+            webhook_hosts,
+            WebhookPoster(webhook_hosts, seconds=settings.webhook_seconds),
             server,
         )
 
@@ -176,6 +190,7 @@ class Runtime:
         """Finish what is in flight, close connections, stop the embedded server."""
         try:
             await self.committer.close()
+            await self.webhooks.close()
         finally:
             await self.database.close()
             if self.server is not None:
@@ -199,3 +214,15 @@ def _start_embedded(settings: Settings) -> Server:
     from tallystick.store.embedded import EmbeddedServer
 
     return EmbeddedServer.start(settings.home, bindir=settings.pg_bindir)
+
+
+def _mail(settings: Settings) -> tuple[Post | None, Letterhead]:
+    sender = read_sender(settings.mail_from)
+    post = Post(read_server(settings.smtp_url), sender, settings.support_email) if settings.smtp_url else None
+    return post, Letterhead(
+        sender=sender.name or sender.address,
+        host=sender.host,
+        support_email=settings.support_email,
+        support_url=settings.support_url,
+        is_sent=post is not None,
+    )

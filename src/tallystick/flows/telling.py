@@ -35,6 +35,10 @@ class Letterhead:
     """False where no SMTP server is named: mails are kept for reading."""
 
 
+UNSENT: Final = Letterhead("Tallystick", "localhost", is_sent=False)
+"""Of an installation that said nothing about mail."""
+
+
 async def fan_out(database: Database, letterhead: Letterhead, *, now: dt.datetime) -> int:
     """Make the mails and deliveries of facts that have none yet; how many facts there were, at most `FACTS_AT_ONCE`.
 

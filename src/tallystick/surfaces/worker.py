@@ -16,9 +16,11 @@ import structlog
 
 from tallystick.flows import claims, due, maintain, reprice
 from tallystick.flows import jobs as records
+from tallystick.flows.delivering import Sender
 from tallystick.kernel.errors import TallystickError
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
+from tallystick.surfaces import telling
 
 _log = structlog.get_logger("tallystick.worker")
 
@@ -71,6 +73,19 @@ async def _forget_hours(runtime: Runtime, now: dt.datetime) -> int:
     return await maintain.forget_hours(runtime.database, now - dt.timedelta(days=runtime.settings.hourly_rollup_days))
 
 
+async def _send_webhooks(runtime: Runtime, now: dt.datetime) -> int:
+    # A turn may take a minute, so it asks for the time itself.
+    sender = Sender(
+        runtime.database,
+        runtime.webhooks,
+        runtime.clock,
+        runtime.ids,
+        seconds=runtime.settings.webhook_seconds,
+        attempts_max=runtime.settings.delivery_attempts_max,
+    )
+    return await sender.turn()
+
+
 def jobs(settings: Settings) -> list[Job]:
     """What there is to do, and how often."""
     often = dt.timedelta(seconds=settings.worker_seconds)
@@ -78,6 +93,9 @@ def jobs(settings: Settings) -> list[Job]:
         Job("settle_due", often, _settle_due),
         Job("end_lost_runs", often, _end_lost),
         Job("price_unpriced", often, _LatePrices()),
+        Job("send_webhooks", often, _send_webhooks),
+        Job("fan_out_facts", often, telling.fan_out_facts),
+        Job("send_mails", often, telling.send_mails),
         Job("forget_hours", dt.timedelta(hours=1), _forget_hours),
     ]
 
