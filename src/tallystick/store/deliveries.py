@@ -59,9 +59,11 @@ class Tried:
     answer: str
 
 
-async def due(conn: Connection, now: dt.datetime, *, busy: Collection[UUID], limit: int) -> list[Waiting]:
-    """What waits at `now`, oldest first, but for these endpoints."""
-    given = {"now": now, "busy": sorted(busy), "limit": limit}
+async def due(
+    conn: Connection, now: dt.datetime, *, busy: Collection[UUID], busy_workspaces: Collection[UUID], limit: int
+) -> list[Waiting]:
+    """What waits at `now`, oldest first, but for these endpoints and workspaces."""
+    given = {"now": now, "busy": sorted(busy), "busy_workspaces": sorted(busy_workspaces), "limit": limit}
     rows = await (await conn.execute(SQL["due"], given)).fetchall()
     return [Waiting(row["workspace_id"], row["id"], row["endpoint_id"]) for row in rows]
 

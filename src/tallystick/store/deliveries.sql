@@ -3,6 +3,7 @@
 SELECT d.workspace_id, d.id, d.endpoint_id
 FROM webhook_delivery AS d
 WHERE d.status = 'queued' AND d.next_at <= %(now)s::timestamptz AND NOT d.endpoint_id = ANY(%(busy)s::uuid[])
+  AND NOT d.workspace_id = ANY(%(busy_workspaces)s::uuid[])
 ORDER BY d.next_at, d.workspace_id, d.id
 LIMIT %(limit)s::bigint
 

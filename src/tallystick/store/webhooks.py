@@ -81,12 +81,6 @@ async def update(conn: Connection, endpoint: Endpoint) -> None:
     await conn.execute(SQL["update"], _values(endpoint))
 
 
-async def clock_at(conn: Connection, workspace_id: UUID) -> dt.datetime | None:
-    """What time it is for a workspace that has a clock of its own, else None."""
-    row = await (await conn.execute(SQL["clock"], {"workspace_id": workspace_id})).fetchone()
-    return row["clock_at"] if row else None
-
-
 def endpoint_of(row: Row) -> Endpoint:
     """An endpoint from a row with its columns."""
     values: dict[str, Any] = {name: row[name] for name in _FIELDS}

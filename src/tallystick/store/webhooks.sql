@@ -56,7 +56,3 @@ VALUES (
     %(workspace_id)s::uuid, %(id)s::uuid, %(kind)s::text, %(at)s::timestamptz, %(data)s::jsonb, %(now)s::timestamptz,
     %(now)s::timestamptz
 )
-
--- name: clock
--- What time it is for a workspace with a clock of its own.
-SELECT clock_at FROM workspace WHERE id = %(workspace_id)s::uuid

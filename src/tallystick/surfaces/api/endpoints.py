@@ -112,16 +112,20 @@ class Call:
         return RequestKey(workspace_id, self.endpoint.operation, checked, asked, self.received_at)
 
     def new_token(self, request: RequestKey | None) -> str:
-        """The text of a token to make: 256 random bits.
+        """The text of a token to make, of a `new_secret`."""
+        return token_text(self.new_secret(request))
+
+    def new_secret(self, request: RequestKey | None) -> str:
+        """256 random bits as URL-safe text.
 
         A request with an `Idempotency-Key` gets the same answer when it is repeated, yet no secret is stored: the bits
         come from the caller's own token, so that only the same caller's repeat can show them again.
         """
         if request is None:
-            return token_text(self.ids.secret())
+            return self.ids.secret()
         asked = b"|".join((request.route.encode(), request.workspace_id.bytes, request.key.encode(), request.hash))
         bits = hmac.digest(self.bearer.encode(), asked, "sha256")
-        return token_text(urlsafe_b64encode(bits).rstrip(b"=").decode())
+        return urlsafe_b64encode(bits).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)
