@@ -48,8 +48,12 @@ async def book(
     hours_since: dt.datetime,
     now: dt.datetime,
     ids: Ids,
+    at: dt.datetime | None = None,
 ) -> None:
-    """Book numbered charges whose keys are claimed and whose workspaces are locked; the caller saves books and caps."""
+    """Book numbered charges whose keys are claimed and whose workspaces are locked; the caller saves books and caps.
+
+    They are paid by the grants alive `at` that instant, without it by those alive now.
+    """
     if not charges:
         return
     await tiers.apply(conn, charges)
@@ -57,7 +61,7 @@ async def book(
         await caps.read(conn, [(charge.attribution.workspace_id, charge.scope, charge.used_at) for charge in charges])
         for charge in charges:
             caps.spend(charge)
-    await _debit(conn, _tally(charges, books), books, transaction_id, now, ids)
+    await _debit(conn, _tally(charges, books), books, transaction_id, now if at is None else at, ids)
     await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now)
 
 

@@ -7,10 +7,12 @@ import datetime as dt
 from collections.abc import Mapping
 from uuid import UUID
 
+from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.grants import UNITS, Grant, GrantTerms, new_grant
 from tallystick.domain.credits.holds import Amounts, Hold
 from tallystick.domain.credits.ledger import Book
 from tallystick.flows.caps import Caps
+from tallystick.flows.running import Running
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import Period, period_of
 from tallystick.store import holds, ledger, subscriptions
@@ -80,43 +82,55 @@ async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, 
 async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime, ids: Ids) -> None:
     """In order of time: what a period's end takes or gives must not depend on how late it is noticed."""
     terms = await subscriptions.live_terms(conn, workspace_id)
-    lapsing = await _Lapsing.load(conn, workspace_id, pair, now)
+    overage = overage_of(terms.plan.at_zero) if terms else 0
+    running = await Running.load(conn, workspace_id, pair, now=now, ids=ids, overage=overage)
+    lapsing = await _Lapsing.load(conn, workspace_id, pair, running, now)
     while True:
         period_end = terms.period.end if terms else None
         until = min(now, period_end) if period_end else now
-        _expire(pair, until, ids, lapsing, renewing=terms is not None)
-        lapsing.until(until, ids)
+        await _expire(pair, until, ids, lapsing, running, renewing=terms is not None)
+        await lapsing.until(until, ids)
         if terms is None or terms.period.end > now:
             break
+        # What is used in a period is paid by its grants, to its last microsecond.
+        await running.reach(terms.period.end)
         terms = await _renew(conn, workspace_id, pair, terms, now, ids)
+    await running.reach_tick(now)
+    await running.save()
     await lapsing.save(conn)
     hold_end = await holds.next_end(conn, workspace_id, now)
     for book in pair.values():
         book.schedule(terms.period.end if terms else None, hold_end)
+    if running.is_running:
+        running.wake(now)
 
 
 class _Lapsing:
     """The holds of one workspace whose deadline has come, released in order of time as others of its things end."""
 
-    def __init__(self, pair: dict[str, Book], waiting: list[Hold], caps: Caps) -> None:
+    def __init__(self, pair: dict[str, Book], running: Running, waiting: list[Hold], caps: Caps) -> None:
         self._pair = pair
+        self._running = running
         self._waiting = waiting
         self._caps = caps
         self._done: list[Hold] = []
 
     @classmethod
-    async def load(cls, conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime) -> "_Lapsing":
+    async def load(
+        cls, conn: Connection, workspace_id: UUID, pair: dict[str, Book], running: Running, now: dt.datetime
+    ) -> "_Lapsing":
         waiting = await holds.lapsed(conn, workspace_id, now)
         caps = Caps({})
         if waiting:
             caps = await Caps.load(conn, [workspace_id])
             await caps.read(conn, [(workspace_id, hold.scope, hold.created_at) for hold in waiting])
-        return cls(pair, waiting, caps)
+        return cls(pair, running, waiting, caps)
 
-    def until(self, instant: dt.datetime, ids: Ids) -> None:
+    async def until(self, instant: dt.datetime, ids: Ids) -> None:
         """Release those whose deadline is not after `instant`; what was kept for them expires with them."""
         while self._waiting and self._waiting[0].expires_at <= instant:
             hold = self._waiting.pop(0)
+            await self._running.reach_tick(hold.expires_at)
             hold.move("expire")
             hold.finished_at = hold.expires_at
             release(hold, hold.open_amounts, self._pair, self._caps)
@@ -139,21 +153,27 @@ def release(hold: Hold, amounts: Amounts, pair: dict[str, Book], caps: Caps) -> 
     caps.hold(hold, Amounts(-amounts.credits, -amounts.tool_runs))
 
 
-def _expire(pair: dict[str, Book], until: dt.datetime, ids: Ids, lapsing: _Lapsing, *, renewing: bool) -> None:
-    # A plan grant ends with its period, in the reset that gives the next one.
-    ending = [
-        (grant.expires_at, grant.id, book, grant)
+async def _expire(
+    pair: dict[str, Book], until: dt.datetime, ids: Ids, lapsing: _Lapsing, running: Running, *, renewing: bool
+) -> None:
+    # Looked for anew after each, since charging what runs may have given something back.
+    while ending := [
+        (instant, grant.id, book, grant)
         for book in pair.values()
         for grant in book.grants.values()
-        if grant.ended_at is None
-        and not grant.kept
-        and grant.expires_at is not None
-        and grant.expires_at <= until
-        and not (renewing and grant.source == "plan")
-    ]
-    for instant, _, book, grant in sorted(ending, key=lambda entry: entry[:2]):
-        lapsing.until(instant, ids)
+        # A plan grant ends with its period, in the reset that gives the next one.
+        if (instant := _end_of(grant)) is not None and instant <= until and not (renewing and grant.source == "plan")
+    ]:
+        instant, _, book, grant = min(ending, key=lambda entry: entry[:2])
+        await lapsing.until(instant, ids)
+        # What it paid for until it ended, it pays.
+        await running.reach(instant)
         book.expire(grant, ids.new(instant), at=instant)
+
+
+def _end_of(grant: Grant) -> dt.datetime | None:
+    """When a grant ends that has not ended yet."""
+    return grant.expires_at if grant.ended_at is None and not grant.kept else None
 
 
 async def _renew(

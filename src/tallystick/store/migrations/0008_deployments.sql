@@ -76,6 +76,12 @@ CREATE TABLE deployment_change (
     PRIMARY KEY (workspace_id, deployment_id, number)
 );
 
+-- tenant: there while credits stand at or below the low limit and something runs: since the tick that found it so
+CREATE TABLE low_credits (
+    workspace_id uuid PRIMARY KEY,
+    since timestamptz NOT NULL
+);
+
 -- tenant: what one deployment was charged on one UTC day: replica time in microseconds, and credits in nano-units. A
 -- cache that verify derives again from the usage events that metering books
 CREATE TABLE deployment_day (
