@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, fine_tuning, hold_calls, orchestration
+from tallystick.client import budgets, calls, costs, delivery, deployments, fine_tuning, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -190,6 +190,20 @@ class AsyncClient:
     get_budget = async_method(budgets.budget)
     change_budget = async_method(budgets.change_budget)
     delete_budget = async_method(budgets.delete_budget)
+    create_deployment = async_method(deployments.create_deployment)
+    preview_deployment = async_method(deployments.preview_deployment)
+    import_deployments = async_method(deployments.import_deployments)
+    list_deployments = async_method(deployments.deployments)
+    get_deployment = async_method(deployments.deployment)
+    deploy = async_method(deployments.deploy)
+    report_deployed = async_method(deployments.report_deployed)
+    report_not_deployed = async_method(deployments.report_not_deployed)
+    scale_deployment = async_method(deployments.scale_deployment)
+    undeploy = async_method(deployments.undeploy)
+    confirm_stopped = async_method(deployments.confirm_stopped)
+    delete_deployment = async_method(deployments.delete_deployment)
+    hardware_profiles = async_method(deployments.hardware_profiles)
+    put_hardware_profile = async_method(deployments.put_hardware_profile)
     create_fine_tuning_job = async_method(fine_tuning.create_fine_tuning_job)
     preview_fine_tuning_job = async_method(fine_tuning.preview_fine_tuning_job)
     report_fine_tuning_job = async_method(fine_tuning.report_fine_tuning_job)

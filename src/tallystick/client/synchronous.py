@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, fine_tuning, hold_calls, orchestration
+from tallystick.client import budgets, calls, costs, delivery, deployments, fine_tuning, hold_calls, orchestration
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -198,6 +198,20 @@ class Client:
     get_budget = method(budgets.budget)
     change_budget = method(budgets.change_budget)
     delete_budget = method(budgets.delete_budget)
+    create_deployment = method(deployments.create_deployment)
+    preview_deployment = method(deployments.preview_deployment)
+    import_deployments = method(deployments.import_deployments)
+    list_deployments = method(deployments.deployments)
+    get_deployment = method(deployments.deployment)
+    deploy = method(deployments.deploy)
+    report_deployed = method(deployments.report_deployed)
+    report_not_deployed = method(deployments.report_not_deployed)
+    scale_deployment = method(deployments.scale_deployment)
+    undeploy = method(deployments.undeploy)
+    confirm_stopped = method(deployments.confirm_stopped)
+    delete_deployment = method(deployments.delete_deployment)
+    hardware_profiles = method(deployments.hardware_profiles)
+    put_hardware_profile = method(deployments.put_hardware_profile)
     create_fine_tuning_job = method(fine_tuning.create_fine_tuning_job)
     preview_fine_tuning_job = method(fine_tuning.preview_fine_tuning_job)
     report_fine_tuning_job = method(fine_tuning.report_fine_tuning_job)
