@@ -35,6 +35,7 @@ READERS: Final = frozenset({"reader", "admin", "owner", "operator"})
 REPORTERS: Final = frozenset({"member", "admin", "owner", "operator"})
 ADMINS: Final = frozenset({"admin", "owner", "operator"})
 OPERATOR: Final = frozenset({"operator"})
+PEOPLE: Final = SIGNED_IN - OPERATOR
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ TABLE: Final[Mapping[str, Row]] = {
     "change_webhook": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"enabled": False}),
     "delete_webhook": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
     "rotate_webhook_secret": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
-    "test_webhook": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "send_webhook_test": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
     "list_webhook_deliveries": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
     "replay_webhook": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"since": "2026-01-01T00:00:00Z"}),
     "get_webhook_delivery": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
@@ -156,6 +157,12 @@ TABLE: Final[Mapping[str, Row]] = {
     "put_hardware_profile": Row(
         OPERATOR, 400, parts={"key": "no good"}, body={"kind": "script", "name": "x", "vcpus": 1, "memoryGb": 1}
     ),
+    "list_facts": Row(READERS, 200),
+    "list_mails": Row(ADMINS, 200),
+    "get_mail": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}),
+    "retry_mail": Row(OPERATOR, 404, parts={"uuid": str(NOBODY)}),
+    "get_preferences": Row(PEOPLE, 200),
+    "put_preferences": Row(PEOPLE, 200, body={"billing": True}),
     "get_subscription": Row(READERS, 200),
     "list_plays": Row(READERS, 200),
     "list_tools": Row(READERS, 200),

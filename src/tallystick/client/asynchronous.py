@@ -10,7 +10,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, deployments, fine_tuning, hold_calls, orchestration
+from tallystick.client import (
+    budgets,
+    calls,
+    costs,
+    delivery,
+    deployments,
+    fine_tuning,
+    hold_calls,
+    orchestration,
+    webhooks,
+)
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -184,6 +194,12 @@ class AsyncClient:
     settle_hold = async_method(hold_calls.settle_hold)
     void_hold = async_method(hold_calls.void_hold)
     extend_hold = async_method(hold_calls.extend_hold)
+    list_facts = async_method(telling.facts)
+    list_mails = async_method(telling.mails)
+    get_mail = async_method(telling.mail)
+    retry_mail = async_method(telling.retry_mail)
+    notification_preferences = async_method(telling.notification_preferences)
+    set_notification_preferences = async_method(telling.set_notification_preferences)
     gate = async_method(budgets.gate)
     create_budget = async_method(budgets.create_budget)
     list_budgets = async_method(budgets.budgets)
@@ -209,6 +225,18 @@ class AsyncClient:
     report_fine_tuning_job = async_method(fine_tuning.report_fine_tuning_job)
     get_fine_tuning_job = async_method(fine_tuning.fine_tuning_job)
     list_fine_tuning_jobs = async_method(fine_tuning.fine_tuning_jobs)
+    create_webhook = async_method(webhooks.create_webhook)
+    list_webhooks = async_method(webhooks.webhooks)
+    list_webhook_kinds = async_method(webhooks.webhook_kinds)
+    get_webhook = async_method(webhooks.webhook)
+    change_webhook = async_method(webhooks.change_webhook)
+    delete_webhook = async_method(webhooks.delete_webhook)
+    rotate_webhook_secret = async_method(webhooks.rotate_webhook_secret)
+    send_webhook_test = async_method(webhooks.send_webhook_test)
+    list_webhook_deliveries = async_method(webhooks.webhook_deliveries)
+    get_webhook_delivery = async_method(webhooks.webhook_delivery)
+    replay_webhook_delivery = async_method(webhooks.replay_webhook_delivery)
+    replay_webhook = async_method(webhooks.replay_webhook)
     put_workflow = async_method(orchestration.put_workflow)
     get_workflow = async_method(orchestration.workflow)
     create_run = async_method(orchestration.create_run)

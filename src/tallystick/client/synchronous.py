@@ -11,7 +11,17 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack
 
-from tallystick.client import budgets, calls, costs, delivery, deployments, fine_tuning, hold_calls, orchestration
+from tallystick.client import (
+    budgets,
+    calls,
+    costs,
+    delivery,
+    deployments,
+    fine_tuning,
+    hold_calls,
+    orchestration,
+    webhooks,
+)
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -192,6 +202,12 @@ class Client:
     settle_hold = method(hold_calls.settle_hold)
     void_hold = method(hold_calls.void_hold)
     extend_hold = method(hold_calls.extend_hold)
+    list_facts = method(telling.facts)
+    list_mails = method(telling.mails)
+    get_mail = method(telling.mail)
+    retry_mail = method(telling.retry_mail)
+    notification_preferences = method(telling.notification_preferences)
+    set_notification_preferences = method(telling.set_notification_preferences)
     gate = method(budgets.gate)
     create_budget = method(budgets.create_budget)
     list_budgets = method(budgets.budgets)
@@ -217,6 +233,18 @@ class Client:
     report_fine_tuning_job = method(fine_tuning.report_fine_tuning_job)
     get_fine_tuning_job = method(fine_tuning.fine_tuning_job)
     list_fine_tuning_jobs = method(fine_tuning.fine_tuning_jobs)
+    create_webhook = method(webhooks.create_webhook)
+    list_webhooks = method(webhooks.webhooks)
+    list_webhook_kinds = method(webhooks.webhook_kinds)
+    get_webhook = method(webhooks.webhook)
+    change_webhook = method(webhooks.change_webhook)
+    delete_webhook = method(webhooks.delete_webhook)
+    rotate_webhook_secret = method(webhooks.rotate_webhook_secret)
+    send_webhook_test = method(webhooks.send_webhook_test)
+    list_webhook_deliveries = method(webhooks.webhook_deliveries)
+    get_webhook_delivery = method(webhooks.webhook_delivery)
+    replay_webhook_delivery = method(webhooks.replay_webhook_delivery)
+    replay_webhook = method(webhooks.replay_webhook)
     put_workflow = method(orchestration.put_workflow)
     get_workflow = method(orchestration.workflow)
     create_run = method(orchestration.create_run)

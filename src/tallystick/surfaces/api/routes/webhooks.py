@@ -105,7 +105,7 @@ async def rotate_webhook_secret(call: Call, uuid: UUID) -> wire.WebhookSecretAns
 
 
 @ROUTES.post(f"{_ONE}/test", _WRITE, idempotent=True, errors=("webhookDisabled", "webhookNotFound"))
-async def test_webhook(call: Call, uuid: UUID) -> wire.DeliveryAnswer:
+async def send_webhook_test(call: Call, uuid: UUID) -> wire.DeliveryAnswer:
     """Queue a fact of kind `webhook.test` for this endpoint, whatever kinds it asks for."""
     delivery_id = await flow.test(call.runtime.database, uuid, _author(call, {"uuid": uuid}), at=call.now)
     return await _delivery(call, delivery_id)
