@@ -168,3 +168,33 @@ async def facts(database: Database, workspace_id: UUID, topic: str = "") -> list
         f"{topic}%",
     )
     return [(row["at"], row["kind"]) for row in found]
+
+
+async def ledger_of(database: Database, workspace_id: UUID) -> object:
+    """Everything that must not depend on when what is due is noticed."""
+    columns = "posted, held, overdraft, issued, used, expired, allocation, allocation_no, told, due_at"
+    queries = (
+        f"SELECT unit, {columns} FROM balance WHERE workspace_id = %s ORDER BY unit",
+        (
+            "SELECT source, amount, remaining, expired, expires_at, ended_at, starts_at FROM credit_grant "
+            "WHERE workspace_id = %s ORDER BY created_at, source, amount, expires_at"
+        ),
+        (
+            "SELECT day, type, sum(quantity) AS quantity, sum(credits) AS credits FROM rollup_daily "
+            "WHERE workspace_id = %s GROUP BY day, type ORDER BY day, type"
+        ),
+        (
+            "SELECT day, profile, sum(microseconds) AS time, sum(credits) AS credits FROM deployment_day "
+            "WHERE workspace_id = %s GROUP BY day, profile ORDER BY day, profile"
+        ),
+        (
+            "SELECT name, state, reason, replicas, comply_by, metered_until FROM deployment WHERE workspace_id = %s "
+            "ORDER BY created_at, name"
+        ),
+        (
+            "SELECT at, asked, state, replicas, reason FROM deployment_change WHERE workspace_id = %s "
+            "ORDER BY at, number, state"
+        ),
+        "SELECT at, kind FROM fact WHERE workspace_id = %s ORDER BY at, kind",
+    )
+    return [await make.rows(database, query, workspace_id) for query in queries]

@@ -1,5 +1,6 @@
 """Running time is charged once for every second, at the right instants, whatever happens when (rules M16, M17)."""
 
+import asyncio
 import datetime as dt
 from uuid import UUID
 
@@ -25,11 +26,11 @@ async def priced(database: Database) -> Database:
     return database
 
 
-async def workspace(database: Database, credits: int, at: dt.datetime = T0, **terms: object) -> UUID:
+async def workspace(database: Database, amount: int, at: dt.datetime = T0, **terms: object) -> UUID:
     """A workspace on Free with so many credits that do not end."""
     made = await make.bare_workspace(database, at)
-    if credits:
-        await make.grant(database, made, credits, at, **terms)
+    if amount:
+        await make.grant(database, made, amount, at, **terms)
     return made
 
 
@@ -57,4 +58,172 @@ async def test_each_tick_charges_up_to_it_and_asks_for_the_next(priced: Database
     assert await deploying.spans(priced, run) == [(T0, instant("2026-03-02 10:03"), 1)]
     assert (await deploying.balance(priced, shop))["due_at"] == instant("2026-03-02 10:04")
     assert await deploying.charged(priced, shop) == deploying.cost("script-1x2", instant("2026-03-02 10:03") - T0)
+    assert await make.differences(priced, shop) == []
+
+
+async def test_credits_run_out_tick_by_tick_and_all_stops_at_the_negative_limit(priced: Database) -> None:
+    shop = await workspace(priced, 3)
+    run = await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    script = await deploying.deploy(priced, shop, T0, key="etl")
+
+    await deploying.settle(priced, shop, T0 + DAY)
+
+    # 53.07698 credits an hour: 1 of 3 is left after 2 min 16 s, −10 after 14 min 42 s; ticks are whole minutes.
+    low, end = instant("2026-03-02 10:03"), instant("2026-03-02 10:15")
+    balance = await deploying.balance(priced, shop)
+    spent = deploying.cost("gpu-t4", end - T0) + deploying.cost("script-1x2", end - T0)
+    assert balance["posted"] == 3 * NANO - spent < -10 * NANO
+    for state in (await deploying.states(priced, shop)).values():
+        assert (state["state"], state["reason"], state["metered_until"]) == ("stopping", OUT_OF_CREDITS, None)
+        assert state["comply_by"] == end + 5 * MINUTE
+    for one in (run, script):
+        assert deploying.joined(await deploying.spans(priced, one)) == [(T0, end, 1)]
+    assert await deploying.facts(priced, shop, "limit.") == [
+        (low, "limit.low_reached"),
+        (end, "limit.negative_reached"),
+    ]
+    assert await deploying.facts(priced, shop, "deployment.") == [(end, "deployment.stop_requested")] * 2
+    assert [kind for _, kind in await deploying.facts(priced, shop, "credits.")] == [
+        "credits.granted",
+        *["credits.threshold_crossed"] * 3,
+        "credits.exhausted",
+    ]
+    assert balance["due_at"] == instant("2026-04-02 10:00:17.25"), "nothing runs: the period's end is what comes next"
+    assert await make.differences(priced, shop) == []
+
+
+@pytest.mark.parametrize("step", [dt.timedelta(seconds=7), MINUTE, 5 * MINUTE, 3 * HOUR])
+async def test_the_stop_is_at_the_same_instant_however_late_it_is_noticed(priced: Database, step: dt.timedelta) -> None:
+    shops = [await workspace(priced, 3) for _ in range(2)]
+    for shop in shops:
+        await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    early, late = shops
+    await deploying.each(priced, early, T0, T0 + 20 * MINUTE, step)
+    await deploying.settle(priced, late, T0 + 20 * MINUTE)
+    assert await deploying.ledger_of(priced, early) == await deploying.ledger_of(priced, late)
+    assert await make.differences(priced, early, late) == []
+
+
+async def test_what_stands_at_the_negative_limit_already_stops_at_the_next_tick(priced: Database) -> None:
+    shop = await workspace(priced, 5)
+    run = await deploying.deploy(priced, shop, T0)
+    spent = {"type": "direct.charge", "id": "x", "quantity": 16}
+    await make.Meter(priced).report(shop, spent, now=T0 + 30 * dt.timedelta(seconds=1))
+    await deploying.settle(priced, shop, T0 + HOUR)
+    assert (await deploying.states(priced, shop))[run]["state"] == "stopping"
+    assert deploying.joined(await deploying.spans(priced, run)) == [(T0, instant("2026-03-02 10:01"), 1)]
+    at = instant("2026-03-02 10:01")
+    assert await deploying.facts(priced, shop, "limit.") == [(at, "limit.low_reached"), (at, "limit.negative_reached")]
+
+
+async def test_a_grant_pays_until_the_instant_at_which_it_ends(priced: Database) -> None:
+    shop = await workspace(priced, 50, expires_at=T0 + 3 * HOUR)
+    await make.grant(priced, shop, 7, T0, source="free", expires_at=T0 + 90 * MINUTE + dt.timedelta(microseconds=3))
+    await make.grant(priced, shop, 90, T0, source="purchase")
+    await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    await deploying.settle(priced, shop, T0 + 4 * HOUR)
+
+    grants = await make.rows(
+        priced, "SELECT amount, remaining, expired FROM credit_grant WHERE workspace_id = %s ORDER BY amount", shop
+    )
+    # Free first, since it ends first: 7 in 8 minutes; then the promotion, all of it within 65; then what was bought.
+    until = instant("2026-03-02 14:00")
+    bought = deploying.cost("gpu-t4", until - T0) - 57 * NANO
+    assert [tuple(grant.values()) for grant in grants] == [
+        (7 * NANO, 0, 0),
+        (50 * NANO, 0, 0),
+        (90 * NANO, max(90 * NANO - bought, 0), 0),
+    ]
+    assert await make.differences(priced, shop) == []
+
+
+async def test_what_a_grant_has_left_when_it_ends_pays_for_nothing_after(priced: Database) -> None:
+    end = T0 + 2 * HOUR + dt.timedelta(seconds=11)
+    shops = [await workspace(priced, 500, expires_at=end) for _ in range(2)]
+    for shop in shops:
+        await make.grant(priced, shop, 1000, T0, source="purchase")
+        await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    await deploying.settle(priced, shops[0], T0 + 5 * HOUR)
+    await deploying.each(priced, shops[1], T0, T0 + 5 * HOUR, 13 * MINUTE)
+    for shop in shops:
+        [grant] = await make.rows(
+            priced, "SELECT * FROM credit_grant WHERE workspace_id = %s AND source = 'promotion'", shop
+        )
+        used = deploying.cost("gpu-t4", end - T0)
+        assert (grant["remaining"], grant["expired"], grant["ended_at"]) == (0, 500 * NANO - used, end)
+    assert await deploying.ledger_of(priced, shops[0]) == await deploying.ledger_of(priced, shops[1])
+    assert await make.differences(priced, *shops) == []
+
+
+async def test_a_negative_is_settled_by_the_next_cycle_and_counts_as_used_there(priced: Database) -> None:
+    shop = await make.bare_workspace(priced, T0, plan="pro")
+    run = await deploying.deploy(priced, shop, T0 + DAY, profile="gpu-h100")
+    # 10,000 credits last nine hours; it stops below −10.
+    await deploying.settle(priced, shop, T0 + 3 * DAY)
+    balance = await deploying.balance(priced, shop)
+    owed = -balance["posted"]
+    assert 10 * NANO <= owed == balance["overdraft"] < 30 * NANO
+    assert (await deploying.states(priced, shop))[run]["state"] == "stopping"
+
+    await deploying.settle(priced, shop, instant("2026-04-05"))
+
+    balance = await deploying.balance(priced, shop)
+    assert (balance["posted"], balance["overdraft"]) == (10_000 * NANO - owed, 0)
+    assert balance["allocation"] == 10_000 * NANO - owed
+    assert await make.differences(priced, shop) == []
+
+
+async def test_credits_added_start_nothing_by_themselves_and_arm_the_low_limit_again(priced: Database) -> None:
+    shop = await workspace(priced, 3)
+    await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    await deploying.settle(priced, shop, T0 + 4 * MINUTE)
+    await make.grant(priced, shop, 3, T0 + 4 * MINUTE)
+    await deploying.settle(priced, shop, T0 + HOUR)
+    assert [kind for _, kind in await deploying.facts(priced, shop, "limit.")] == [
+        "limit.low_reached",
+        "limit.low_reached",
+        "limit.negative_reached",
+    ]
+    await make.grant(priced, shop, 100, T0 + HOUR)
+    await deploying.settle(priced, shop, T0 + 2 * HOUR)
+    [state] = (await deploying.states(priced, shop)).values()
+    assert (state["state"], state["metered_until"]) == ("stopping", None)
+
+
+async def test_a_contract_without_an_end_stops_nothing(priced: Database) -> None:
+    shop = await make.bare_workspace(priced, T0, plan="enterprise")
+    run = await deploying.deploy(priced, shop, T0, profile="gpu-h100")
+    await deploying.settle(priced, shop, T0 + DAY)
+    assert (await deploying.states(priced, shop))[run]["state"] == "deployed"
+    assert (await deploying.balance(priced, shop))["posted"] < -10_000 * NANO
+
+
+async def test_scaling_in_between_charges_each_number_of_replicas_for_its_own_time(priced: Database) -> None:
+    shop = await workspace(priced, 100)
+    run = await deploying.deploy(priced, shop, T0, profile="script-2x4", replicas=3)
+    second = dt.timedelta(seconds=1)
+    await deploying.change(priced, shop, run, "scale", T0 + 59 * MINUTE + 7 * second, replicas=1)
+    await deploying.change(priced, shop, run, "scale", T0 + 59 * MINUTE + 8 * second, replicas=5)
+    await deploying.change(priced, shop, run, "scale", T0 + 4 * HOUR, profile="script-1x2")
+    await deploying.change(priced, shop, run, "undeploy", T0 + 4 * HOUR + dt.timedelta(microseconds=1))
+    first = 3 * (59 * MINUTE + 7 * second) + 1 * second + 5 * (3 * HOUR + 52 * second)
+    last = 5 * dt.timedelta(microseconds=1)
+    assert await deploying.charged(priced, shop) == deploying.cost("script-2x4", first) + deploying.cost(
+        "script-1x2", last
+    )
+    days = await make.rows(priced, "SELECT profile, microseconds FROM deployment_day WHERE workspace_id = %s", shop)
+    micro = dt.timedelta(microseconds=1)
+    assert {row["profile"]: row["microseconds"] * micro for row in days} == {"script-2x4": first, "script-1x2": last}
+    assert await make.differences(priced, shop) == []
+
+
+async def test_the_same_tick_is_charged_once_by_two_who_notice_it(priced: Database) -> None:
+    shop = await workspace(priced, 100)
+    run = await deploying.deploy(priced, shop, T0, profile="gpu-t4", replicas=2)
+    for hour in range(1, 6):
+        now = T0 + hour * 7 * MINUTE
+        await asyncio.gather(*(due.sweep(priced, now=now, ids=IDS) for _ in range(4)))
+    end = instant("2026-03-02 10:35")
+    assert deploying.joined(await deploying.spans(priced, run)) == [(T0, end, 2)]
+    assert await deploying.charged(priced, shop) == deploying.cost("gpu-t4", 2 * (end - T0))
     assert await make.differences(priced, shop) == []

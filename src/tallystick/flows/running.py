@@ -31,6 +31,7 @@ ACTOR: Final = "tallystick"
 """Who stops deployments at the negative limit, in their history."""
 
 _MOST_PIECES: Final = 5_000
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
 _ALL_HOURS: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """Hours older than are kept are forgotten by their own job."""
 
@@ -209,7 +210,8 @@ class Running:
             hours_since=_ALL_HOURS,
             now=self._now,
             ids=self._ids,
-            at=batch[-1].start,
+            # The last instant of what is charged: a grant that ends where it ends pays for it.
+            at=batch[-1].end - _MICROSECOND,
         )
         await running.clear_stage(self._conn)
         for piece, charge in zip(batch, charges, strict=True):
