@@ -139,16 +139,19 @@ class Site:
         """Write a new deployment, before anything is told of it."""
         await deployments.insert(self._conn, [deployment])
 
-    async def change(self, deployment: Deployment, asked: str, at: dt.datetime) -> None:
+    async def change(self, deployment: Deployment, asked: str, at: dt.datetime, *, tells: str | None = "") -> None:
         """Write what `asked` made of it; put it in its history and on the record, and tell it."""
         await deployments.update(self._conn, [deployment])
-        await self.tell(deployment, asked, at)
+        await self.tell(deployment, asked, at, tells=tells)
 
-    async def tell(self, deployment: Deployment, asked: str, at: dt.datetime) -> None:
-        """Put a change in the deployment's history and on the record, and tell it to the outside."""
+    async def tell(self, deployment: Deployment, asked: str, at: dt.datetime, *, tells: str | None = "") -> None:
+        """Put a change in the deployment's history and on the record, and tell it to the outside.
+
+        It is told as the kind of fact `tells`, by default what belongs to `asked`; None tells nothing.
+        """
         author, balance = self._author, self._pair[CREDITS].balance
         number = await deployments.add_change(self._conn, deployment, asked, actor=author.actor, at=at)
-        kind = TELLS.get(asked)
+        kind = TELLS.get(asked) if tells == "" else tells
         if kind is not None:
             told = change_fact(
                 deployment,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from tallystick.domain.deployments.deployment import KINDS, OUT_OF_CREDITS, Deployment
 from tallystick.domain.deployments.details import Details, check_replicas, invalid, read_access, read_details
+from tallystick.domain.telling.facts import DEPLOYMENT_CREATED
 from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.flows.budgets import Author
 from tallystick.flows.catalog import CatalogCache
@@ -263,12 +264,13 @@ async def _make(site: Site, new: NewDeployment, author: Author, *, draft: bool) 
         details=read_details(new.kind, new.details),
     )
     await site.add(deployment)
-    await site.tell(deployment, "create", at)
+    # That it was made is told once, as it stands when it is left.
+    await site.tell(deployment, "create", at, tells=DEPLOYMENT_CREATED if draft else None)
     if draft:
         return deployment
     _begin(deployment)
     deployment.move("deploy", at)
-    await site.change(deployment, "deploy", at)
+    await site.change(deployment, "deploy", at, tells=DEPLOYMENT_CREATED)
     if new.deployed:
         deployment.details = {**deployment.details, **read_access(new.endpoint, new.access)}
         deployment.move("succeed", at)

@@ -17,7 +17,6 @@ from tallystick.kernel.credits import format_credits
 
 TELLS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "create": facts.DEPLOYMENT_CREATED,
         "succeed": facts.DEPLOYMENT_DEPLOYED,
         "fail": facts.DEPLOYMENT_FAILED,
         "scale": facts.DEPLOYMENT_SCALED,
@@ -27,7 +26,7 @@ TELLS: Final[Mapping[str, str]] = MappingProxyType(
         "delete": facts.DEPLOYMENT_DELETED,
     }
 )
-"""The kind of fact that a change makes; of one that is on its way again (`deploy`) it is told how that went."""
+"""The kind of fact that a change makes. Of what is on its way it is told how that went, at first that it was made."""
 
 
 def change_fact(
