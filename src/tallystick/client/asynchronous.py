@@ -19,6 +19,7 @@ from tallystick.client import (
     fine_tuning,
     hold_calls,
     orchestration,
+    telling,
     webhooks,
 )
 from tallystick.client.asking import Rules, RunPolicy
@@ -200,6 +201,15 @@ class AsyncClient:
     retry_mail = async_method(telling.retry_mail)
     notification_preferences = async_method(telling.notification_preferences)
     set_notification_preferences = async_method(telling.set_notification_preferences)
+    banners = async_method(operations.banners)
+    dismiss_banner = async_method(operations.dismiss_banner)
+    widget = async_method(operations.widget)
+    grants = async_method(operations.grants)
+    adjust_credits = async_method(operations.adjust_credits)
+    expire_grant = async_method(operations.expire_grant)
+    limits = async_method(operations.limits)
+    put_limits = async_method(operations.put_limits)
+    audit_entries = async_method(operations.audit_entries)
     gate = async_method(budgets.gate)
     create_budget = async_method(budgets.create_budget)
     list_budgets = async_method(budgets.budgets)

@@ -20,6 +20,7 @@ from tallystick.client import (
     fine_tuning,
     hold_calls,
     orchestration,
+    telling,
     webhooks,
 )
 from tallystick.client.asking import Rules, RunPolicy
@@ -208,6 +209,15 @@ class Client:
     retry_mail = method(telling.retry_mail)
     notification_preferences = method(telling.notification_preferences)
     set_notification_preferences = method(telling.set_notification_preferences)
+    banners = method(operations.banners)
+    dismiss_banner = method(operations.dismiss_banner)
+    widget = method(operations.widget)
+    grants = method(operations.grants)
+    adjust_credits = method(operations.adjust_credits)
+    expire_grant = method(operations.expire_grant)
+    limits = method(operations.limits)
+    put_limits = method(operations.put_limits)
+    audit_entries = method(operations.audit_entries)
     gate = method(budgets.gate)
     create_budget = method(budgets.create_budget)
     list_budgets = method(budgets.budgets)

@@ -159,13 +159,5 @@ def pause_after(attempts: int, jitter: int) -> dt.timedelta:
     return dt.timedelta(milliseconds=seconds * (1_000 + 250 * min(max(jitter, 0), _SHARES) // _SHARES))
 
 
-def known_topic(name: str) -> Topic:
-    """`name` itself. Raises `unknownTopic`."""
-    for topic in TOPICS:
-        if topic == name:
-            return topic
-    raise TallystickError("unknownTopic", "There is no such topic of mails.", topic=name[:100], known=list(TOPICS))
-
-
 def mail_not_found(mail: UUID) -> TallystickError:
     return TallystickError("mailNotFound", "There is no such mail.", uuid=str(mail))

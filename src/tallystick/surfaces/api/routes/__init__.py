@@ -2,7 +2,9 @@
 
 from tallystick.surfaces.api.endpoints import Endpoint, Routes
 from tallystick.surfaces.api.routes import (
+    audit,
     balances,
+    banners,
     billing,
     budgets,
     deployments,
@@ -16,6 +18,7 @@ from tallystick.surfaces.api.routes import (
     hardware,
     health,
     holds,
+    limits,
     members,
     orchestration,
     people,
@@ -23,6 +26,7 @@ from tallystick.surfaces.api.routes import (
     receipts,
     resources,
     runners,
+    telling,
     tokens,
     usage,
     webhooks,
@@ -44,6 +48,9 @@ ALL: tuple[Routes, ...] = (
     events.ROUTES,
     usage.ROUTES,
     balances.ROUTES,
+    banners.ROUTES,
+    limits.ROUTES,
+    audit.ROUTES,
     holds.ROUTES,
     gates.ROUTES,
     budgets.ROUTES,
@@ -55,6 +62,7 @@ ALL: tuple[Routes, ...] = (
     discovery.ROUTES,
     orchestration.ROUTES,
     runners.ROUTES,
+    telling.ROUTES,
 )
 
 
