@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "limits": ("limits", "Spending limits of a workspace."),
     "audit": ("audit", "The audit log: every change of money or rights."),
     "price": ("operator", "Prices: list versions, and add one as an operator."),
+    "deployment": ("deployments", "Deployments and the hardware they run on: ask, report, scale, take down."),
     "fine-tuning": ("fine_tuning", "Fine-tuning jobs: what one would cost, begin, report how it ended."),
     "webhook": ("webhooks", "Webhooks: endpoints for facts, the log of their deliveries, replay."),
     "plan": ("operator", "Plans and what they include."),
