@@ -213,7 +213,7 @@ async def _preview(call: Call, body: wire.CreateDeployment) -> wire.PreviewAnswe
     runtime, workspace_id = call.runtime, call.workspace_id
     new = deployments.check_new(_new(body))
     await due.bring_up(runtime.database, workspace_id, now=call.now, ids=call.ids)
-    found = await standing.situation(runtime.database, workspace_id, settings=runtime.settings, now=call.now)
+    found = await standing.situation(runtime.database, workspace_id, now=call.now)
     seen = await queries.preview(
         runtime.database, found, kind=new.kind, profile=new.profile, replicas=new.replicas, now=call.now
     )
