@@ -8,6 +8,7 @@ import datetime as dt
 from typing import Final
 from uuid import UUID
 
+from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.ledger import Book
 from tallystick.domain.credits.limits import Limits
@@ -23,7 +24,7 @@ from tallystick.flows import booking
 from tallystick.flows.caps import Caps
 from tallystick.flows.time_costs import Piece, TimeCosts
 from tallystick.kernel.ids import Ids
-from tallystick.store import deployments, facts, ledger, limits, running, usage
+from tallystick.store import deployments, facts, ledger, limits, running, subscriptions, usage
 from tallystick.store.database import Connection
 from tallystick.store.running import Day
 
@@ -45,7 +46,9 @@ async def accrue(
     changes a deployment is read; `pair` are the locked books, which the caller saves. Where nothing runs it only sees
     to the next tick, for what is about to.
     """
-    clockwork = await Running.load(conn, workspace_id, pair, now=now, ids=ids)
+    terms = await subscriptions.live_terms(conn, workspace_id)
+    overage = overage_of(terms.plan.at_zero) if terms else 0
+    clockwork = await Running.load(conn, workspace_id, pair, now=now, ids=ids, overage=overage)
     if clockwork.is_running:
         await ledger.read_grants(conn, {workspace_id: pair}, [workspace_id], returns=True)
         await clockwork.reach(until)

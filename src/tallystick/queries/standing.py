@@ -10,12 +10,11 @@ from tallystick.domain.credits.budgets import Usage, WindowKey, windows
 from tallystick.domain.credits.gates import Decision, Funds, Standing, decide_action, overage_of, standing_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.holds import Scope
+from tallystick.domain.credits.limits import Limits
 from tallystick.domain.metering.resources import resource_id
 from tallystick.domain.texts import check_key
-from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
-from tallystick.settings import Settings
-from tallystick.store import budgets
+from tallystick.store import budgets, limits
 from tallystick.store.database import Database, Row, together
 from tallystick.store.named_sql import load
 
@@ -56,9 +55,7 @@ class Situation:
 NOTHING: Final = Asked()
 
 
-async def situation(
-    database: Database, workspace_id: UUID, *, settings: Settings, now: dt.datetime, asked: Asked = NOTHING
-) -> Situation:
+async def situation(database: Database, workspace_id: UUID, *, now: dt.datetime, asked: Asked = NOTHING) -> Situation:
     """As of the last booking. A resource that is not there yet is the one that its first event would create.
 
     Raises `workspaceNotFound` and `invalidKey`.
@@ -69,12 +66,13 @@ async def situation(
     workflows = _workflows(workspace_id, asked.workflow)
     given = {"workspace_id": workspace_id}
     async with database.read(workspace_id) as conn:
-        rows, started, there, live = await together(
+        rows, started, there, live, limited = await together(
             conn,
             (SQL["standing"], given),
             (SQL["run_started"], given | {"run": asked.run}),
             (SQL["resources"], given | {"ids": workflows}),
             (budgets.SQL["live"], {"workspace_ids": [workspace_id]}),
+            limits.question(workspace_id),
         )
         scope = _scope(workspace_id, asked, workflows, {row["id"] for row in there})
         own = budgets.by_workspace(live).get(workspace_id, ())
@@ -84,7 +82,7 @@ async def situation(
         raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
     return Situation(
         funds={row["unit"]: _funds(row) for row in rows},
-        standing=_standing(rows[0], settings),
+        standing=_standing(rows[0], limits.limits_of(limited)),
         budgets=[(key[1], Usage(budget, *used.get(key, (0, 0)))) for key, budget in over.items()],
         run_started=bool(started),
         is_due=any(row["due_at"] is not None and row["due_at"] <= now for row in rows),
@@ -95,14 +93,14 @@ def _funds(row: Row) -> Funds:
     return Funds(row["posted"], row["held"], overage_of(row["at_zero"]) if row["unit"] == CREDITS else 0)
 
 
-def _standing(row: Row, settings: Settings) -> Standing:
+def _standing(row: Row, said: Limits) -> Standing:
     return standing_of(
         row["status"],
         run_quota=row["run_quota"],
         runs_started=row["runs_started"] or 0,
-        deploy_threshold=parse_credits(settings.deploy_threshold),
-        negative_limit=parse_credits(settings.negative_limit, signed=True),
-        fine_tune_minimum=parse_credits(settings.fine_tune_minimum),
+        deploy_threshold=said.deploy_threshold,
+        negative_limit=said.negative_limit,
+        fine_tune_minimum=said.fine_tune_minimum,
         subscription_id=row["subscription_id"],
         plan=row["plan"],
     )

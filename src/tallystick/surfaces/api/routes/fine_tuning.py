@@ -132,7 +132,7 @@ def _work(body: wire.CreateFineTuningJob) -> Work:
 async def _decide(call: Call, needed: int) -> Decision:
     runtime = call.runtime
     await due.bring_up(runtime.database, call.workspace_id, now=call.now, ids=call.ids)
-    found = await standing.situation(runtime.database, call.workspace_id, settings=runtime.settings, now=call.now)
+    found = await standing.situation(runtime.database, call.workspace_id, now=call.now)
     return found.decide("fineTune", needed)
 
 

@@ -46,6 +46,4 @@ async def get_gate(call: Call, query: wire.GateQuery) -> wire.GateAnswer:
 
 async def _situation(call: Call, asked: Asked) -> Situation:
     runtime = call.runtime
-    return await standing.situation(
-        runtime.database, call.workspace_id, settings=runtime.settings, now=call.now, asked=asked
-    )
+    return await standing.situation(runtime.database, call.workspace_id, now=call.now, asked=asked)
