@@ -140,8 +140,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one path. `answers` maps each status to its body's type, `consumes` each media type to the shape of
-    its content; `errors` are codes beyond the usual."""
+    """One method of one path. `answers` maps each status to its body's type, or a tuple of those it may have,
+    `consumes` each media type to the shape of its content; `errors` are codes beyond the usual."""
 
     method: str
     path: str

@@ -66,12 +66,17 @@ def codes_of(endpoint: Endpoint) -> list[str]:
 
 
 def _shapes(endpoint: Endpoint) -> list[Any]:
-    shapes: list[Any] = [shape for shape in endpoint.answers.values() if _is_described(shape)]
+    shapes: list[Any] = [one for shape in endpoint.answers.values() for one in _choices(shape) if _is_described(one)]
     if endpoint.body is not None:
         shapes += [shape for shape in endpoint.consumes.values() if shape not in (bytes, str)]
     if endpoint.query is not None:
         shapes += [field.type for field in msgspec.structs.fields(endpoint.query)]
     return shapes
+
+
+def _choices(shape: Any) -> tuple[Any, ...]:
+    """The shapes that an answer of one status may have; nearly always one."""
+    return shape if isinstance(shape, tuple) else (shape,)
 
 
 def _is_described(shape: Any) -> bool:
@@ -105,6 +110,8 @@ def _operation(endpoint: Endpoint) -> Schema:
 def _schema(shape: Any) -> Schema:
     if shape is bytes:
         return {}
+    if isinstance(shape, tuple):
+        return {"anyOf": [_schema(one) for one in shape]}
     if shape is str:
         return {"type": "string"}
     if shape is dict:
