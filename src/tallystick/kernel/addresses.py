@@ -64,7 +64,7 @@ class Allowed:
 def is_public(address: Address) -> bool:
     """Whether an address is one of the open internet, seen through what wraps an IPv4 address in an IPv6 one."""
     real = _embedded(address)
-    if real in _PROTOCOLS:
+    if real in _PROTOCOLS or (isinstance(real, ipaddress.IPv6Address) and real.is_site_local):
         return False
     return real.is_global and not (real.is_multicast or real.is_reserved or real.is_unspecified)
 
