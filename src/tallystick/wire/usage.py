@@ -4,6 +4,7 @@ import msgspec
 
 from tallystick.wire.amounts import Credits
 from tallystick.wire.identity import Wire
+from tallystick.wire.tabs import Tab
 
 
 class MetricsQuery(Wire):
@@ -44,10 +45,20 @@ class MetricsAnswer(Wire):
 
 
 class ReportQuery(Wire):
-    """`groupBy` names at most two dimensions; `daily` false sums over the whole range."""
+    """`groupBy` names at most two dimensions; `daily` false sums over the whole range.
+
+    With `tab` it is that tab of the dashboard: then the range may be `range` in place of `from` and `to`, `compare`
+    adds the range before it, and `model`, `guardrail` or `script` asks for what stands behind one row, by uuid or key.
+    """
 
     from_: str | None = None
     to: str | None = None
+    tab: Tab | None = None
+    range: str | None = None
+    compare: bool = False
+    model: str | None = None
+    guardrail: str | None = None
+    script: str | None = None
     group_by: list[str] = msgspec.field(default_factory=list)
     daily: bool = True
     workflow_uuid: str | None = None

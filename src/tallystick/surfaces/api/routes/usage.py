@@ -1,16 +1,20 @@
 """Usage metrics (rows A1 to A5) and the usage report."""
 
 import datetime as dt
-from typing import Any
+from typing import Any, get_args
 
+from tallystick.domain.deployments.tabs import parse_span
 from tallystick.domain.identity.rights import BILLING_READ
 from tallystick.domain.metering.metrics import Filters, Metrics, parse_group, parse_range, parse_unit, parse_uuid
 from tallystick.domain.metering.reports import ReportFilters, Sums, parse_dimensions
-from tallystick.queries import reports, usage
+from tallystick.flows import due
+from tallystick.queries import reports, tabs, usage
+from tallystick.surfaces.api import tabs as shown
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import requires
 from tallystick.wire import usage as wire
 from tallystick.wire.amounts import Credits
+from tallystick.wire.tabs import AnyTab, Tab
 
 ROUTES = Routes("Usage")
 
@@ -60,10 +64,25 @@ def midnight(day: dt.date) -> str:
 @ROUTES.get(
     "/v1/usage/report",
     requires(BILLING_READ),
-    errors=("invalidDate", "invalidGroupBy", "invalidRange", "invalidUuid", "rangeTooLong"),
+    answers={200: (wire.ReportAnswer, *get_args(AnyTab))},
+    errors=(
+        "invalidDate",
+        "invalidGroupBy",
+        "invalidKey",
+        "invalidRange",
+        "invalidUuid",
+        "rangeTooLong",
+        "resourceNotFound",
+    ),
 )
-async def get_usage_report(call: Call, query: wire.ReportQuery) -> wire.ReportAnswer:
-    """Every measure of a range of UTC days, by at most two dimensions, by day or over the whole range."""
+async def get_usage_report(call: Call, query: wire.ReportQuery) -> wire.ReportAnswer | AnyTab:
+    """Every measure of a range of UTC days, by at most two dimensions, by day or over the whole range.
+
+    With `tab` it is one of the dashboard's: overview, tools, models, guardrails or scripts. Their range is `24h`, `7d`,
+    `30d` (the usual one) or `90d`, or days as usual; `compare=true` adds the totals of the range before.
+    """
+    if query.tab is not None:
+        return await _tab(call, query, query.tab)
     days = parse_range(query.from_, query.to, days_max=call.runtime.settings.metrics_days_max)
     dimensions = parse_dimensions(query.group_by)
     filters = ReportFilters(
@@ -97,6 +116,26 @@ async def get_usage_report(call: Call, query: wire.ReportQuery) -> wire.ReportAn
         ],
         names=found.names,
     )
+
+
+async def _tab(call: Call, query: wire.ReportQuery, tab: Tab) -> AnyTab:
+    database, workspace_id = call.runtime.database, call.workspace_id
+    days_max = call.runtime.settings.metrics_days_max
+    span = parse_span(query.range, query.from_, query.to, now=call.now, days_max=days_max)
+    await due.bring_up(database, workspace_id, now=call.now, ids=call.ids)
+    compare = query.compare
+    if tab == "overview":
+        return shown.overview_on_wire(await tabs.overview(database, workspace_id, span, compare=compare), span)
+    if tab == "tools":
+        return shown.tools_on_wire(await tabs.tools(database, workspace_id, span, compare=compare), span)
+    if tab == "models":
+        models = await tabs.models(database, workspace_id, span, compare=compare, of=query.model)
+        return shown.models_on_wire(models, span)
+    if tab == "guardrails":
+        timed = await tabs.timed(database, workspace_id, "guardrail", span, compare=compare, of=query.guardrail)
+        return shown.guardrails_on_wire(timed, span)
+    timed = await tabs.timed(database, workspace_id, "script", span, compare=compare, of=query.script)
+    return shown.scripts_on_wire(timed, span)
 
 
 def _sums(sums: Sums) -> dict[str, Any]:
