@@ -30,6 +30,11 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "holdDiffers": "a hold that sets aside what it cannot, or ended otherwise than its status says",
         "rollupDiffers": "a daily or hourly total that its events do not give",
         "budgetDiffers": "how far a budget is used, where charges and open holds do not give it",
+        "deploymentDiffers": "a deployment that stands otherwise than its last change left it",
+        "deploymentTimeMissing": "time in which something was Deployed on hardware and that no usage event charges",
+        "deploymentTimeDoubled": "time of a deployment that more than one usage event charges",
+        "deploymentTimeUnfounded": "time that is charged and in which nothing was Deployed on that hardware",
+        "deploymentTimeDiffers": "a day of a deployment whose time or credits its usage events do not give",
         "bucketDiffers": "a total under another key than its dimensions give",
     }
 )

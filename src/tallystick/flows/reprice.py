@@ -1,6 +1,7 @@
 """Pricing what was unpriced: an adjustment dated now that names the original and shows on the day of use (rule M6)."""
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,15 +10,16 @@ import msgspec
 from tallystick.domain.metering.attribution import Attribution, priced_name
 from tallystick.domain.metering.catalog import Catalog
 from tallystick.domain.metering.charging import PRICED, Charge, charge_for
-from tallystick.domain.metering.events import UsageEvent, event_hash, read_data
+from tallystick.domain.metering.events import RUNNING_SOURCE, UsageEvent, event_hash, read_data
 from tallystick.domain.metering.rollups import Dimensions
 from tallystick.flows import booking, due
 from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.kernel.ids import Ids
-from tallystick.store import ledger, unpriced, usage, workspaces
+from tallystick.store import ledger, running, unpriced, usage, workspaces
 from tallystick.store.database import Connection, Database, Row
+from tallystick.store.running import Day
 
 ADJUSTMENT: Final = "price.adjustment"
 _SOURCE: Final = "tallystick/prices"
@@ -86,9 +88,22 @@ async def _price_page(
     hours_since = now - dt.timedelta(days=hourly_days)
     caps = await Caps.load(conn, {workspace_id})
     await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    await running.add_days(conn, workspace_id, _days(rows, charges))
     await caps.save(conn)
     await ledger.save_books(conn, books, now)
     return len(charges), rows[-1]["id"] if len(rows) == _PAGE else None
+
+
+def _days(rows: Sequence[Row], charges: Iterable[Charge]) -> dict[Day, tuple[int, int]]:
+    """What late prices of deployments' running time add to the totals of its days; the time itself is there already."""
+    measured = {row["id"]: row for row in rows if row["source"] == RUNNING_SOURCE}
+    days: dict[Day, tuple[int, int]] = {}
+    for charge in charges:
+        if charge.adjusts in measured:
+            data = measured[charge.adjusts]["data"]
+            day: Day = (UUID(data["deployment"]), charge.used_at.astimezone(dt.UTC).date(), data["profile"])
+            days[day] = 0, days.get(day, (0, 0))[1] + charge.credits
+    return days
 
 
 def adjustment_of(row: Row, catalog: Catalog, models: ModelDirectory, now: dt.datetime) -> Charge | None:

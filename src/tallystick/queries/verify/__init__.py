@@ -1,9 +1,9 @@
 """`tally verify`: re-derives everything that is stored twice, and tells each difference (row E2).
 
 Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions, the
-counters of tiered prices, holds and the use of budgets beside them. It only reads. Each workspace is looked at in one
-snapshot, which it shares with others when they are small; no check compares two workspaces. Ingest goes on meanwhile;
-memory does not grow with what is checked.
+counters of tiered prices, holds, the use of budgets and the time of deployments beside them. It only reads. Each
+workspace is looked at in one snapshot, which it shares with others when they are small; no check compares two
+workspaces. Ingest goes on meanwhile; memory does not grow with what is checked.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uuid import UUID
 from tallystick.domain.differences import Difference
 from tallystick.domain.metering.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify import budgets, charges, holds, ledger, prices, totals
+from tallystick.queries.verify import budgets, charges, holds, ledger, prices, running, totals
 from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
@@ -84,6 +84,7 @@ async def _verify_group(database: Database, group: Group, rerating: Rerating, ho
                 for check in group.values():
                     await ledger.check(second, check)
                     await holds.check(second, check)
+                    await running.check(second, check)
 
             tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, group, rerating))]
             try:

@@ -23,6 +23,7 @@ class Checked:
     prices: int = 0
     holds: int = 0
     budgets: int = 0
+    deployments: int = 0
 
 
 @dataclass(slots=True)
