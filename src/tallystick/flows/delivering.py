@@ -65,6 +65,7 @@ class Sender:
     seconds: int
     attempts_max: int
     bounds: Bounds = field(default_factory=Bounds)
+    grace: dt.timedelta = _GRACE
     _flying: dict["asyncio.Task[None]", Letter] = field(default_factory=dict)
     _trouble: Exception | None = None
 
@@ -118,7 +119,7 @@ class Sender:
         chosen = choose(waiting, by_endpoint, by_workspace, room, self.bounds)
         if not chosen:
             return []
-        until = now + dt.timedelta(seconds=self.seconds) + _GRACE
+        until = now + dt.timedelta(seconds=self.seconds) + self.grace
 
         async def work(conn: Connection) -> list[Letter]:
             return await deliveries.claim(conn, chosen, now=now, until=until)

@@ -266,7 +266,7 @@ def _check_address(url: str, allowed: Allowed) -> None:
     address = literal(host)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if address is not None and not allowed.permits(host, port, address):
-        raise TallystickError("invalidUrl", f"{host} is no public address.", url=shown_url(url)[:200])
+        raise TallystickError("invalidUrl", f"{host} is no public address.", field="url", host=host)
 
 
 async def _once(database: Database, author: Author, make: Callable[[Connection], Awaitable[UUID]]) -> Endpoint:

@@ -47,7 +47,7 @@ class WebhookPoster:
 
     def __init__(self, allowed: Allowed, *, seconds: int, certificates: ssl.SSLContext | None = None) -> None:
         """`seconds` is how long a receiver may take in all; without `certificates` the machine's own are believed."""
-        self._allowed = allowed
+        self.allowed = allowed
         self._seconds = seconds
         self._certificates = certificates
         self._transport: httpx2.AsyncHTTPTransport | None = None
@@ -103,7 +103,7 @@ class WebhookPoster:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise OSError(f"{host} has no address ({error.strerror})") from error
-        return self._allowed.choose(host, port, [str(entry[4][0]) for entry in found])
+        return self.allowed.choose(host, port, [str(entry[4][0]) for entry in found])
 
     def _connection(self) -> httpx2.AsyncHTTPTransport:
         if self._transport is None:

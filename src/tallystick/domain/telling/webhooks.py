@@ -166,20 +166,20 @@ def check_url(url: str) -> SplitResult:
     2,000 characters of ASCII.
     """
     if len(url) > LONGEST_URL:
-        raise _invalid(url, f"must have at most {LONGEST_URL} characters")
+        raise _invalid(f"must have at most {LONGEST_URL} characters")
     if not url.isascii() or has_control_characters(url) or any(character.isspace() for character in url):
-        raise _invalid(url, "must be ASCII without spaces; write other characters percent-encoded, a name as punycode")
+        raise _invalid("must be ASCII without spaces; write other characters percent-encoded, a name as punycode")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise _invalid(url, "is no address") from None
+        raise _invalid("is no address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _invalid(url, "must begin with https:// or http:// and name a host")
+        raise _invalid("must begin with https:// or http:// and name a host")
     if parts.username is not None or parts.password is not None:
-        raise _invalid(url, "must not hold a user's name or password: deliveries are signed")
+        raise _invalid("must not hold a user's name or password: deliveries are signed")
     if parts.fragment or port == 0:
-        raise _invalid(url, "must have no fragment and no port 0")
+        raise _invalid("must have no fragment and no port 0")
     return parts
 
 
@@ -202,5 +202,6 @@ def failing_fact(
     return Fact(endpoint.workspace_id, fact_id, kind, at, data)
 
 
-def _invalid(url: str, what: str) -> TallystickError:
-    return TallystickError("invalidUrl", f"The address {what}.", url=shown_url(url)[:200])
+def _invalid(what: str) -> TallystickError:
+    # Without the address: it may hold what is secret.
+    return TallystickError("invalidUrl", f"The address {what}.", field="url")
