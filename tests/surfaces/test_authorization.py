@@ -75,6 +75,16 @@ TABLE: Final[Mapping[str, Row]] = {
     "create_grant": Row(
         OPERATOR, 201, body={"workspaceUuid": "{workspace}", "unit": "credits", "amount": 1, "reason": "test"}
     ),
+    "list_grants": Row(READERS, 200),
+    "expire_grant": Row(
+        OPERATOR, 404, parts={"id": str(NOBODY)}, body={"workspaceUuid": "{workspace}", "reason": "test"}
+    ),
+    "adjust_credits": Row(
+        OPERATOR, 201, body={"workspaceUuid": "{workspace}", "unit": "credits", "amount": -1, "reason": "test"}
+    ),
+    "get_limits": Row(READERS, 200),
+    "put_limits": Row(OPERATOR, 200, body={"reason": "test"}),
+    "list_audit_entries": Row(READERS, 200),
     "list_members": Row(ADMINS, 200),
     "add_member": Row(ADMINS, 201, body={"email": "{caller}@authorization.example", "role": "viewer"}),
     "change_member": Row(ADMINS, 404, parts={"uuid": str(NOBODY)}, body={"role": "viewer"}),
@@ -106,6 +116,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_metrics": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_usage_report": Row(READERS, 200, params={"from": "2026-03-01", "to": "2026-03-14"}),
     "get_balances": Row(READERS, 200),
+    "list_banners": Row(SIGNED_IN, 200),
+    "dismiss_banner": Row(READERS, 404, parts={"id": "credits.20.99"}),
+    "get_widget": Row(READERS, 200),
     "place_hold": Row(REPORTERS, 201, body={"amounts": {"credits": 0}}),
     "settle_hold": Row(REPORTERS, 404, parts={"id": str(NOBODY)}, body={"amounts": {"credits": 0}}),
     "void_hold": Row(REPORTERS, 404, parts={"id": str(NOBODY)}),

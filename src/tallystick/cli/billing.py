@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli import budgets, estimates, holds
+from tallystick.cli import banners, budgets, estimates, holds
 from tallystick.cli.commands import client_command
 from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
@@ -106,3 +106,4 @@ def get_subscription() -> "Call[Any]":
 estimates.add_commands(billing_app)
 budgets.add_commands(billing_app)
 holds.add_commands(billing_app)
+banners.add_commands(billing_app)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tallystick.client.replies import Call
 
 workspace_app = new_app("For operators: create and list workspaces.")
-credits_app = new_app("For operators: grant and adjust credits and tool runs.")
+credits_app = new_app("For operators: grant, correct and end credits and tool runs.")
 price_app = new_app("Prices: list versions, and add one as an operator.")
 plan_app = new_app("Plans and what they include.")
 
@@ -22,6 +22,7 @@ _PLANS: Final = listed(
     "plans", "plan", "version", "price", "currency", "cadence", "includedCredits", "includedToolRuns", "runQuota"
 )
 _PRICES: Final = listed("prices", "target", "validFrom", "model", "rates", "origin")
+_GRANTS: Final = listed("grants", "uuid", "unit", "source", "amount", "remaining", "priority", "expiresAt", "reason")
 _WORKSPACES: Final = listed("workspaces", "name", "uuid", "key", "email", "createdAt")
 
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many, 1 to 1,000.")]
@@ -103,21 +104,77 @@ def grant_credits(
 
 @client_command(credits_app, "adjust", as_operator=True)
 def adjust_credits(
-    workspace_uuid: GrantWorkspace,
-    amount: Amount,
+    workspace_uuid: Annotated[str, typer.Option("--workspace-uuid", help="Workspace whose balance it is.")],
+    amount: Annotated[str, typer.Option("--amount", help="Above zero gives, below zero takes back.")],
     reason: Reason,
     unit: Unit = "credits",
     priority: Priority = None,
     expires_at: ExpiresAt = None,
+    allow_negative: Annotated[
+        bool, typer.Option("--allow-negative", help="Take back more than is available; the rest is owed.")
+    ] = False,
     idempotency_key: IdempotencyKey = None,
 ) -> "Call[Any]":
-    """Make good for something: a grant of the source adjustment, which never expires unless told.
+    """Correct a balance either way. What is given is a grant of the source adjustment, which never ends unless told.
+
+    \b
+    Examples:
+      tally credits adjust --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --amount 12.5 --reason "failed runs"
+      tally credits adjust --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --amount -5 --reason "granted twice"
+    """
+    from tallystick.client import operations
+
+    never = expires_at is None or expires_at.lower() == "never"
+    return operations.adjust_credits(
+        uuid(workspace_uuid, "--workspace-uuid"),
+        amount,
+        reason=reason,
+        unit=choice(unit, ("credits", "toolRuns"), "--unit"),
+        priority=priority,
+        expires_at=None if never else instant(expires_at, "--expires-at"),
+        allow_negative=allow_negative,
+        idempotency_key=idempotency_key,
+    )
+
+
+@client_command(credits_app, "list", table=_GRANTS, as_operator=True)
+def list_grants(
+    include_ended: Annotated[bool, typer.Option("--include-ended", help="Those that have ended, too.")] = False,
+    limit: Limit = None,
+    offset: Offset = None,
+) -> "Call[Any]":
+    """Print the grants of a workspace, the newest first, with what is left of each.
 
     \b
     Example:
-      tally credits adjust --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --amount 12.5 --reason "failed runs"
+      tally credits list --workspace-uuid 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --format table
     """
-    return _grant(workspace_uuid, amount, reason, unit, "adjustment", priority, expires_at, idempotency_key)
+    from tallystick.client import operations
+
+    return operations.grants(include_ended=include_ended, limit=limit, offset=offset)
+
+
+@client_command(credits_app, "expire", as_operator=True)
+def expire_grant(
+    grant: Annotated[str, typer.Argument(help="The grant's UUID, from `tally credits list`.")],
+    workspace_uuid: Annotated[str, typer.Option("--workspace-uuid", help="Workspace that has it.")],
+    reason: Reason,
+    idempotency_key: IdempotencyKey = None,
+) -> "Call[Any]":
+    """End a grant now; what open holds rely on of it stays for their settles alone.
+
+    \b
+    Example:
+      tally credits expire 019d3b1e-5d3f-7b6e-8a51-3f0f6a1c2d4e --workspace-uuid 0191e0c2-… --reason "by mistake"
+    """
+    from tallystick.client import operations
+
+    return operations.expire_grant(
+        uuid(grant, "GRANT"),
+        uuid(workspace_uuid, "--workspace-uuid"),
+        reason=reason,
+        idempotency_key=idempotency_key,
+    )
 
 
 def _grant(

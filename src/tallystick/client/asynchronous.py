@@ -18,6 +18,7 @@ from tallystick.client import (
     deployments,
     fine_tuning,
     hold_calls,
+    operations,
     orchestration,
     telling,
     webhooks,

@@ -19,6 +19,7 @@ from tallystick.client import (
     deployments,
     fine_tuning,
     hold_calls,
+    operations,
     orchestration,
     telling,
     webhooks,

@@ -213,15 +213,20 @@ class CreateGrant(Wire):
 
 
 class Grant(Wire):
+    """`expired` is what ended unused of it; `endedAt` null while there is something to use or to return."""
+
     uuid: UUID
     workspace_uuid: UUID
     unit: UnitName
     amount: Credits
+    remaining: Credits
+    expired: Credits
     source: str
     priority: int
     reason: str
     starts_at: dt.datetime
     expires_at: dt.datetime | None
+    ended_at: dt.datetime | None
     created_at: dt.datetime
 
 

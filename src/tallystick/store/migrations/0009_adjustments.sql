@@ -4,3 +4,7 @@ ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check;
 
 ALTER TABLE ledger_transaction ADD CONSTRAINT ledger_transaction_kind_check
     CHECK (kind IN ('grant', 'usage', 'expiry', 'reset', 'adjustment'));
+
+CREATE INDEX audit_entry_at ON audit_entry (workspace_id, at);
+
+CREATE INDEX audit_entry_latest ON audit_entry (at);

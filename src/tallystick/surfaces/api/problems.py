@@ -79,6 +79,7 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "rightsExceeded",
     ),
     404: (
+        "bannerNotFound",
         "batchNotFound",
         "budgetNotFound",
         "deploymentNotFound",
@@ -103,11 +104,14 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     405: ("methodNotAllowed",),
     409: (
+        "adjustmentTooLarge",
         "alreadyCorrected",
+        "bannerNotRemovable",
         "clockMovesForward",
         "balanceOutOfRange",
         "executionNotOpen",
         "fineTuningJobNotRunning",
+        "grantEnded",
         "holdNotOpen",
         "idempotencyConflict",
         "invalidTransition",
