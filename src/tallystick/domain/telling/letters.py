@@ -20,6 +20,7 @@ _LONGEST_NAME: Final = 80
 # They join letters of Persian and parts of emoji, and move nothing around.
 _JOINERS: Final = "\u200c\u200d"
 _LONGEST_SUBJECT: Final = 160
+_DIGITS_MAX: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ def nano(data: Mapping[str, Any], key: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         return None
     try:
-        return int(Decimal(value) * NANO)
+        amount = Decimal(value)
+        return int(amount * NANO) if amount.is_finite() and amount.adjusted() < _DIGITS_MAX else None
     except (ArithmeticError, ValueError):
         return None
 
