@@ -31,6 +31,17 @@ def test_amounts_keep_every_digit_both_ways(house: House, shop: Shop) -> None:
     assert subscription.subscription_available_credits_count.nano == posted["credits"]
 
 
+def test_an_operator_makes_a_clock_and_moves_it(house: House) -> None:
+    born = dt.datetime(2024, 1, 31, 10, 30, tzinfo=dt.UTC)
+    with Client(house.base_url, house.operator_token) as operator:
+        made = operator.create_workspace("Era", clock=born).workspace
+        assert (made.clock, made.created_at) == (born, born)
+        then = operator.advance_clock(made.uuid, born + dt.timedelta(days=31)).clock
+        assert (then.at, then.is_test) == (born + dt.timedelta(days=31), True)
+        assert operator.clock(made.uuid).clock == then
+        assert "settle_due" in {job.name for job in operator.jobs().jobs}
+
+
 def test_metrics_answer_for_days_given_as_text_or_dates(shop: Shop) -> None:
     with Client(shop.base_url, shop.token) as client:
         by_text = client.usage_metrics("2026-03-01", "2026-03-03", unit="credits")

@@ -173,6 +173,7 @@ async def test_ready_says_what_is_missing(runtime: Runtime, monkeypatch: pytest.
 def test_a_real_server_answers_on_the_port_it_found_and_ends_when_told(live: str) -> None:
     # The fixture asserts a clean end: exit status 0 after SIGTERM, everything closed.
     answer = httpx2.get(f"{live}/readyz")
-    assert answer.json() == {"ready": True, "checks": {"database": True, "migrations": True, "queue": True}}
+    checks = {"database": True, "migrations": True, "queue": True}
+    assert answer.json() == {"ready": True, "checks": checks, "lateJobs": []}
     raw = httpx2.get(f"{live}/v1/resources/team/a%2Fb", headers={"authorization": "Bearer tally_x"})
     assert raw.status_code == 401

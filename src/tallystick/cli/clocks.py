@@ -82,6 +82,11 @@ def _span(text: str) -> dt.timedelta | None:
         raise typer.BadParameter(f"{text!r} is too long.", param_hint="TO") from None
 
 
+@jobs_app.callback()
+def jobs() -> None:
+    pass
+
+
 @client_command(jobs_app, "list", table=_JOBS, as_operator=True)
 def list_jobs() -> "Call[Any]":
     """Print the background work there is: how each job goes, and which is late.

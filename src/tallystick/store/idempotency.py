@@ -29,7 +29,9 @@ async def once(
     if request is None:
         return await work()
     scope = {"workspace_id": request.workspace_id, "route": request.route, "key": request.key}
-    claimed = await conn.execute(SQL["claim_idempotency_key"], {**scope, "hash": request.hash, "now": request.asked_at or now})
+    claimed = await conn.execute(
+        SQL["claim_idempotency_key"], {**scope, "hash": request.hash, "now": request.asked_at or now}
+    )
     if await claimed.fetchone() is None:
         return await _first_answer(conn, request, scope)
     answer = await work()
