@@ -7,8 +7,10 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.deployments.deployment import OUT_OF_CREDITS
-from tallystick.flows import due
+from tallystick.flows import due, overdue, prices
+from tallystick.flows.reprice import price_unpriced
 from tallystick.kernel.credits import NANO
+from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database
 from tests import deploying, make
 from tests.deploying import instant
@@ -226,4 +228,134 @@ async def test_the_same_tick_is_charged_once_by_two_who_notice_it(priced: Databa
     end = instant("2026-03-02 10:35")
     assert deploying.joined(await deploying.spans(priced, run)) == [(T0, end, 2)]
     assert await deploying.charged(priced, shop) == deploying.cost("gpu-t4", 2 * (end - T0))
+    assert await make.differences(priced, shop) == []
+
+
+async def test_a_stop_that_nobody_confirms_in_time_is_told_once(priced: Database) -> None:
+    shop = await workspace(priced, 3)
+    run = await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    await deploying.settle(priced, shop, T0 + HOUR)
+    late = (await deploying.states(priced, shop))[run]["comply_by"]
+
+    await overdue.stop_overdue(priced, now=late - dt.timedelta(microseconds=1), ids=IDS)
+    told = (late, "deployment.stop_overdue")
+    assert told not in await deploying.facts(priced, shop, "deployment.")
+    await asyncio.gather(*(overdue.stop_overdue(priced, now=late, ids=IDS) for _ in range(3)))
+    await overdue.stop_overdue(priced, now=late + DAY, ids=IDS)
+    assert (await deploying.facts(priced, shop, "deployment."))[1:] == [told]
+
+    await deploying.change(priced, shop, run, "confirm", late + DAY)
+    spent = await deploying.charged(priced, shop)
+    assert spent == deploying.cost("gpu-t4", instant("2026-03-02 10:16") - T0), "charging ended at the stop"
+    assert await make.differences(priced, shop) == []
+
+
+async def test_a_price_that_changes_in_between_counts_from_its_instant(priced: Database) -> None:
+    shop = await workspace(priced, 100_000)
+    profile = f"gpu-{shop.hex[-12:]}"
+    start, change = instant("2026-03-02 10:00"), instant("2026-03-02 12:20:00.5")
+    for at, hourly in ((start, "36"), (change, "72")):
+        await prices.add_version(
+            priced,
+            target=f"deployment.time/{profile}",
+            model="unit",
+            rates={"amount": hourly, "per": 3600},
+            now=start,
+            ids=IDS,
+            actor="test",
+            valid_from=at,
+        )
+    run = await deploying.deploy(priced, shop, start, profile=profile, replicas=3)
+    await deploying.settle(priced, shop, instant("2026-03-03"))
+    # 0.01 and 0.02 credits a second.
+    millisecond = dt.timedelta(milliseconds=1)
+    cheap, dear = (change - start) // millisecond, (instant("2026-03-03") - change) // millisecond
+    assert await deploying.charged(priced, shop) == 3 * (cheap * 10_000 + dear * 20_000)
+    assert (change, change + dt.timedelta(minutes=39, seconds=59, milliseconds=500), 3) in await deploying.spans(
+        priced, run
+    )
+    assert await make.differences(priced, shop) == []
+
+
+async def test_time_without_a_price_is_counted_and_charged_when_it_gets_one(priced: Database) -> None:
+    shop = await workspace(priced, 1_000)
+    profile = f"gpu-{shop.hex[-12:]}"
+    run = await deploying.deploy(priced, shop, T0, profile=profile)
+    await deploying.change(priced, shop, run, "undeploy", T0 + 3 * HOUR)
+    assert await deploying.charged(priced, shop) == 0
+    await prices.add_version(
+        priced,
+        target=f"deployment.time/{profile}",
+        model="graduated",
+        rates={"tiers": [{"upTo": None, "amount": "10", "per": 3600}]},
+        now=T0 + DAY,
+        ids=IDS,
+        actor="test",
+    )
+    meter = make.Meter(priced)
+    await price_unpriced(priced, catalogs=meter.catalogs, models=make.MODELS, hourly_days=35, now=T0 + DAY, ids=IDS)
+    [day] = await make.rows(priced, "SELECT * FROM deployment_day WHERE workspace_id = %s", shop)
+    assert (day["microseconds"], day["credits"]) == (3 * 3_600_000_000, 30 * NANO)
+    assert (await deploying.balance(priced, shop))["used"] == 30 * NANO
+    assert await make.differences(priced, shop) == []
+
+
+async def test_a_platform_may_report_time_itself_at_the_same_prices(priced: Database) -> None:
+    shop = await workspace(priced, 1_000)
+    report = {"type": "guardrail.time", "quantity": "1800.5", "profile": "guardrail-2x8", "replicas": 1}
+    pieces = [report | {"id": str(n), "at": T0 + n * HOUR} for n in range(3)]
+    outcomes = await make.Meter(priced).report(shop, *pieces, now=T0 + 3 * HOUR)
+    # One rounding over all pieces: f(now) less what was charged (rule M3).
+    assert sum(one.credits for one in outcomes) == 3 * 18_005 * 144_000_000 // 36_000
+    with pytest.raises(TallystickError, match="no source for others"):
+        make.event_of(report | {"id": "x", "from_": "tallystick/deployments"}, shop, T0)
+    assert await make.differences(priced, shop) == []
+
+
+async def test_measured_time_is_not_taken_back_by_an_event(priced: Database) -> None:
+    shop = await workspace(priced, 1_000)
+    run = await deploying.deploy(priced, shop, T0)
+    await deploying.change(priced, shop, run, "undeploy", T0 + MINUTE)
+    [piece, _] = await make.rows(priced, "SELECT source_id FROM usage_event WHERE workspace_id = %s", shop)
+    event = make.cancellation("c", "tallystick/deployments", piece["source_id"], shop, T0 + HOUR)
+    batch = make.Batch([make.Item(shop, event)], T0 + HOUR)
+    await make.Meter(priced).book(batch)
+    assert [one and one.kind for one in batch.outcomes] == ["rejected"]
+    assert await make.differences(priced, shop) == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("2028-01-31 13:30:00.000001", "2028-03-31 13:30:00.000001"),
+        ("2026-12-30 23:59:59.999999", "2027-03-02"),
+        ("2027-02-28", "2027-05-31 12:00:00.5"),
+    ],
+)
+async def test_months_with_their_ends_and_leap_days_are_charged_to_the_microsecond(
+    priced: Database, begin: str, end: str
+) -> None:
+    start, stop = instant(begin), instant(end)
+    shop = await make.bare_workspace(priced, start, plan="pro", zone="America/New_York")
+    ending = start + 40 * DAY + dt.timedelta(seconds=1)
+    await make.grant(priced, shop, 2, start, source="free", expires_at=ending)
+    run = await deploying.deploy(priced, shop, start, replicas=2)
+    await deploying.change(priced, shop, run, "scale", start + 33 * DAY + 7 * MINUTE, replicas=1)
+    await deploying.settle(priced, shop, stop)
+    scaled = start + 33 * DAY + 7 * MINUTE
+    await deploying.change(priced, shop, run, "undeploy", stop)
+
+    assert deploying.joined(await deploying.spans(priced, run)) == [(start, scaled, 2), (scaled, stop, 1)]
+    periods = await make.rows(priced, "SELECT starts_at, ends_at FROM billing_period WHERE workspace_id = %s", shop)
+    expected = 0
+    for period in periods:
+        low, high = max(period["starts_at"], start), min(period["ends_at"], stop)
+        replica_time = 2 * max(min(high, scaled) - low, 0 * DAY) + max(high - max(low, scaled), 0 * DAY)
+        expected += deploying.cost("script-1x2", max(replica_time, 0 * DAY))
+    assert len(periods) >= 3
+    assert await deploying.charged(priced, shop) == expected
+    [daily] = await make.rows(
+        priced, "SELECT sum(microseconds) AS time FROM deployment_day WHERE workspace_id = %s", shop
+    )
+    assert int(daily["time"]) * dt.timedelta(microseconds=1) == 2 * (scaled - start) + (stop - scaled)
     assert await make.differences(priced, shop) == []

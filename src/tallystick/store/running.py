@@ -75,3 +75,9 @@ async def overdue(conn: Connection, now: dt.datetime, most: int) -> list[tuple[U
 async def clear_stage(conn: Connection) -> None:
     """Make room for more events in the same transaction (`usage.add_events`)."""
     await conn.execute(SQL["clear_stage"])
+
+
+async def is_overdue(conn: Connection, workspace_id: UUID, deployment_id: UUID, now: dt.datetime) -> bool:
+    """Whether one deployment is such, and was not told of."""
+    given = {"workspace_id": workspace_id, "id": deployment_id, "now": now}
+    return await (await conn.execute(SQL["is_overdue"], given)).fetchone() is not None

@@ -53,3 +53,14 @@ LIMIT %(most)s::int
 -- name: clear_stage
 -- Its rows go with the transaction, in which more than one commit's may be added.
 DELETE FROM stage_event
+
+-- name: is_overdue
+SELECT d.id
+FROM deployment AS d
+WHERE d.workspace_id = %(workspace_id)s::uuid AND d.id = %(id)s::uuid AND d.state = 'stopping'
+    AND d.comply_by <= %(now)s::timestamptz
+    AND NOT EXISTS (
+        SELECT FROM deployment_change AS c
+        WHERE c.workspace_id = %(workspace_id)s::uuid AND c.deployment_id = d.id AND c.asked = 'overdue'
+            AND c.at >= d.comply_by
+    )

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from tallystick.flows import claims, due, maintain, reprice
+from tallystick.flows import claims, due, maintain, overdue, reprice
 from tallystick.flows import jobs as records
 from tallystick.flows.delivering import Sender
 from tallystick.kernel.errors import TallystickError
@@ -65,6 +65,10 @@ class _LatePrices:
         )
 
 
+async def _stop_overdue(runtime: Runtime, now: dt.datetime) -> int:
+    return await overdue.stop_overdue(runtime.database, now=now, ids=runtime.ids)
+
+
 async def _end_lost(runtime: Runtime, now: dt.datetime) -> int:
     return await claims.end_lost(runtime.database, now=now)
 
@@ -91,6 +95,7 @@ def jobs(settings: Settings) -> list[Job]:
     often = dt.timedelta(seconds=settings.worker_seconds)
     return [
         Job("settle_due", often, _settle_due),
+        Job("stop_overdue", often, _stop_overdue),
         Job("end_lost_runs", often, _end_lost),
         Job("price_unpriced", often, _LatePrices()),
         Job("send_webhooks", often, _send_webhooks),
