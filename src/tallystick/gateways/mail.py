@@ -36,6 +36,7 @@ _SCHEMES: Final[dict[str, tuple[Security, int]]] = {
     "smtp+plain": ("plain", 25),
 }
 _LONGEST_ERROR: Final = 500
+_OTHERWISE: Final = frozenset("ßς\u200c\u200d")
 _WORD: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 # What needs quotes in an address is refused: nobody has such an address, and somebody could hide another one in it.
 _ADDRESS: Final = re.compile(rf"{_WORD}(\.{_WORD})*@[A-Za-z0-9](-*[A-Za-z0-9])*(\.[A-Za-z0-9](-*[A-Za-z0-9])*)*\.?")
@@ -188,7 +189,9 @@ def _ascii(address: str) -> str:
     """An address as an envelope and a header can hold it, its host in ASCII. Raises `NotSentError`, for good."""
     local, at, host = address.rpartition("@")
     try:
-        spelt = f"{local}@{host.encode('idna').decode('ascii')}" if at else ""
+        # Python's codec takes the characters of `_OTHERWISE` for others, which is somebody else's host.
+        is_known = at and _OTHERWISE.isdisjoint(host)
+        spelt = f"{local}@{host.encode('idna').decode('ascii')}" if is_known else ""
     except UnicodeError:
         spelt = ""
     if not _ADDRESS.fullmatch(spelt):
