@@ -11,8 +11,9 @@ import pytest
 from tallystick.domain.telling import facts
 from tallystick.domain.telling.webhooks import secret_text, webhook_id
 from tallystick.flows import webhooks
-from tallystick.flows.delivering import Bounds
+from tallystick.flows.delivering import Bounds, record
 from tallystick.kernel.clock import FrozenClock, SystemClock
+from tallystick.store import deliveries as store
 from tallystick.store.database import Connection, Database
 from tests import make
 from tests.telling.posting import IDS, Ahead, attempts, author, deliveries, endpoint, fan, sender, tell
@@ -346,3 +347,36 @@ async def test_a_turn_ends_though_there_is_more_to_do(
     await fan(database)
     clock = Flying(SystemClock().now())
     assert 0 < await sender(database, clock=clock, bounds=Bounds(of_endpoint=1)).turn() < 30
+
+
+async def test_what_comes_of_an_attempt_that_another_has_followed_changes_nothing_but_for_a_success(
+    database: Database, workspace_id: UUID, receiver: Receiver
+) -> None:
+    await endpoint(database, workspace_id, receiver.url("/ok"))
+    await tell(database, workspace_id)
+    await fan(database)
+    now = SystemClock().now()
+
+    async def claim(at: dt.datetime) -> store.Letter:
+        async with database.look() as conn:
+            waiting = await store.due(conn, at, busy=(), busy_workspaces=(), limit=10)
+        (letter,) = await database.run(
+            lambda conn: store.claim(conn, waiting, now=at, until=at + dt.timedelta(seconds=75))
+        )
+        return letter
+
+    async def answered(letter: store.Letter, status: int) -> dict[str, object]:
+        tried = store.Tried(letter.number, now, 1, status, None, "")
+        await record(database, letter, tried, attempts_max=2, jitter=0, now=now, ids=IDS)
+        (row,) = await deliveries(database, workspace_id)
+        return {name: row[name] for name in ("status", "next_at", "attempts")}
+
+    first = await claim(now)
+    second = await claim(now + dt.timedelta(seconds=80))
+    (before,) = await deliveries(database, workspace_id)
+    on_its_way = {"status": "queued", "next_at": before["next_at"], "attempts": 2}
+    assert await answered(first, 500) == on_its_way
+    assert await answered(first, 410) == on_its_way
+    assert (await answered(first, 200))["status"] == "delivered"
+    assert (await answered(second, 500))["status"] == "delivered"
+    assert [one["status_code"] for one in await attempts(database, workspace_id)] == [500, 500]
