@@ -170,13 +170,14 @@ async def facts(database: Database, workspace_id: UUID, topic: str = "") -> list
     return [(row["at"], row["kind"]) for row in found]
 
 
-async def ledger_of(database: Database, workspace_id: UUID) -> object:
+async def ledger_of(database: Database, workspace_id: UUID) -> list[list[dict[str, Any]]]:
     """Everything that must not depend on when what is due is noticed."""
     columns = "posted, held, overdraft, issued, used, expired, allocation, allocation_no, told, due_at"
     queries = (
         f"SELECT unit, {columns} FROM balance WHERE workspace_id = %s ORDER BY unit",
         (
-            "SELECT source, amount, remaining, expired, expires_at, ended_at, starts_at FROM credit_grant "
+            "SELECT source, amount, remaining, expired, expires_at, starts_at, "
+            "CASE WHEN expired > 0 THEN ended_at END AS ended_at FROM credit_grant "
             "WHERE workspace_id = %s ORDER BY created_at, source, amount, expires_at"
         ),
         (
@@ -193,7 +194,7 @@ async def ledger_of(database: Database, workspace_id: UUID) -> object:
         ),
         (
             "SELECT at, asked, state, replicas, reason FROM deployment_change WHERE workspace_id = %s "
-            "ORDER BY at, number, state"
+            "ORDER BY at, asked, state, replicas"
         ),
         "SELECT at, kind FROM fact WHERE workspace_id = %s ORDER BY at, kind",
     )
