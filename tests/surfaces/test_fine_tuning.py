@@ -4,13 +4,16 @@ import asyncio
 import json
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
+from tallystick.domain.credits.limits import OwnLimits
 from tallystick.runtime import Runtime
+from tallystick.store import limits
 from tests import make
-from tests.surfaces.conftest import Caller, House
+from tests.surfaces.conftest import NOW, Caller, House
 
 JOBS = "/v1/fine-tuning-jobs"
 JOB = {
@@ -133,23 +136,27 @@ async def test_what_failed_pays_for_what_it_used(
 
 
 @pytest.mark.parametrize(
-    ("posted", "status", "moreover"),
-    [(25, 402, 0), (26, 201, 0), (100, 201, 70), (100, 402, 75), (100, 402, 99)],
+    ("posted", "held", "tokens", "status"),
+    [
+        (25, 0, 100_000, 402),
+        (26, 0, 100_000, 201),
+        (100, 75, 0, 402),
+        (100, 74, 0, 201),
+        (26, 0, 2_600_000, 201),
+        (26, 0, 2_600_001, 402),
+        (100, 50, 5_100_000, 402),
+    ],
 )
-async def test_more_than_the_minimum_must_be_left_and_what_it_costs(
-    operator: Caller, posted: int, status: int, moreover: int
+async def test_more_than_the_minimum_must_be_available_and_what_the_job_costs(
+    operator: Caller, posted: int, held: int, tokens: int, status: int
 ) -> None:
-    made = exact(
-        await operator.post("/v1/workspaces", {"name": "Gate", "grants": [{"unit": "credits", "amount": posted}]}), 201
-    )
-    uuid = made["workspace"]["uuid"]
-    caller = Caller(operator.http, operator.token, uuid)
-    if moreover:
-        assert (await caller.post("/v1/holds", {"amounts": {"credits": moreover}})).status_code == 201
-    # 2,600,000 tokens at 10 a million are 26 credits: all that is there of 26, and one more than is left of 25.
-    body = {"baseModel": "llama-8b", "trainingTokens": 2_600_000, "complexity": "small"}
+    caller = await shop_with(operator, posted)
+    if held:
+        assert (await caller.post("/v1/holds", {"amounts": {"credits": held}})).status_code == 201
+    # 10 credits a million.
+    body = {"baseModel": "llama-8b", "trainingTokens": tokens, "complexity": "small"}
     preview = exact(await caller.post(f"{JOBS}?preview=true", body))
-    assert (preview["credits"], preview["allowed"]) == (26, status == 201)
+    assert (preview["credits"], preview["allowed"]) == (Decimal(tokens) / 100_000, status == 201)
     answer = await caller.post(JOBS, body)
     assert answer.status_code == status, answer.text
     if status == 402:
@@ -158,11 +165,26 @@ async def test_more_than_the_minimum_must_be_left_and_what_it_costs(
         assert exact(await caller.get(JOBS))["jobs"] == []
 
 
+async def test_a_workspace_may_have_a_minimum_of_its_own(runtime: Runtime, operator: Caller) -> None:
+    caller = await shop_with(operator, 10)
+    assert caller.workspace is not None
+    body = {"baseModel": "llama-8b", "trainingTokens": 1, "complexity": "small"}
+    assert (await caller.post(JOBS, body)).status_code == 402
+    own, workspace_id = OwnLimits(fine_tune_minimum=9 * 10**9), caller.workspace
+    await runtime.database.run(lambda conn: limits.put(conn, workspace_id, own, NOW))
+    assert exact(await caller.post(f"{JOBS}?preview=true", body))["allowed"] is True
+    assert (await caller.post(JOBS, body)).status_code == 201
+
+
+async def shop_with(operator: Caller, amount: int) -> Caller:
+    """A workspace with so many credits."""
+    body = {"name": "Shop", "grants": [{"unit": "credits", "amount": amount}]}
+    made = exact(await operator.post("/v1/workspaces", body), 201)
+    return Caller(operator.http, operator.token, UUID(made["workspace"]["uuid"]))
+
+
 async def test_two_jobs_cannot_be_begun_with_the_money_of_one(operator: Caller) -> None:
-    made = exact(
-        await operator.post("/v1/workspaces", {"name": "Once", "grants": [{"unit": "credits", "amount": 60}]}), 201
-    )
-    caller = Caller(operator.http, operator.token, made["workspace"]["uuid"])
+    caller = await shop_with(operator, 60)
     answers = await asyncio.gather(*(caller.post(JOBS, JOB) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201, 402, 402, 402, 402]
 

@@ -99,6 +99,7 @@ async def shop(runtime: Runtime, operator: Caller) -> Shop:
     """Two and a half days: everything of every tab, scaled, taken down, deleted, corrected."""
     shop = await open_shop(runtime, operator)
     await shop.create("etl", "script", profile="script-1x2", replicas=2, language="Python", languageVersion="3.10.15")
+    await shop.create("crawl", "script", profile="script-1x2", language="JavaScript")
     await shop.create("idle", "script", profile="script-1x2", draft=True)
     await shop.create("toxicity", "guardrail", profile="guardrail-2x4")
     await shop.create("llama", "model", profile="gpu-t4")
@@ -110,6 +111,7 @@ async def shop(runtime: Runtime, operator: Caller) -> Shop:
     await shop.use("r2", "tool.call", tool="never")
     await shop.use("l1", "llm.tokens", model="gpt-4o", integration="openai", inputTokens=100_000, outputTokens=20_000)
     await shop.to(T0 + 5 * HOUR)
+    await shop.ask("crawl", "undeploy")
     await shop.ask("etl", "scale", replicas=3)
     await shop.ask("llama", "scale", replicas=2)
     await shop.use("r3", "tool.call", tool="search")
@@ -157,9 +159,12 @@ class Oracle:
 
     def charged(self, key: str) -> int:
         """Nano-credits of a resource's deployments."""
-        return sum(
-            event["credits"] for event in self.events() if event["facts"].get("deployment") == self.shop.ids.get(key)
-        )
+        return sum(event["credits"] for event in self.of(key))
+
+    def of(self, key: str) -> list[dict[str, Any]]:
+        """The charges of a resource's deployment."""
+        identity = self.shop.ids.get(key)
+        return [event for event in self.events() if event["facts"].get("deployment") == identity is not None]
 
     def microseconds(self, key: str) -> dict[str, int]:
         """Replica time of a deployment by profile, from the changes of its history."""
@@ -283,13 +288,17 @@ async def test_scripts_by_hardware_and_component(shop: Shop, range_: dict[str, s
     shown = await shop.tab("scripts", **range_)
     truth = await oracle(shop, shown)
     rows = {row["name"]: row for row in shown["rows"]}
-    assert set(rows) == {LONG, "idle"}
+    assert set(rows) == {LONG, "crawl", "idle"}
     assert len(LONG) == 200
     assert (rows["idle"]["status"], rows["idle"]["credits"], rows["idle"]["lastActiveOn"]) == ("Draft", 0, None)
     row = rows[LONG]
     assert (row["language"], row["version"], row["status"]) == ("Python", "3.10.15", "Ready to Deploy")
     spent, used = truth.charged("etl"), truth.microseconds("etl")
-    assert nano(row["credits"]) == nano(shown["totals"]["hostingCredits"]) == truth.credits(category="script") == spent
+    assert nano(row["credits"]) == spent
+    assert nano(rows["crawl"]["credits"]) == truth.charged("crawl")
+    assert nano(rows["crawl"]["seconds"]) == sum(truth.microseconds("crawl").values()) * 1_000
+    assert nano(shown["totals"]["hostingCredits"]) == truth.credits(category="script")
+    assert shown["totals"]["hostingCredits"] == row["credits"] + rows["crawl"]["credits"]
     assert nano(row["seconds"]) == sum(used.values()) * 1_000
     panel = (await shop.tab("scripts", script=row["uuid"], **range_))["panel"]
     assert {one["profile"]: nano(one["seconds"]) for one in panel["hardware"]} == {
@@ -298,7 +307,7 @@ async def test_scripts_by_hardware_and_component(shop: Shop, range_: dict[str, s
     for one in panel["hardware"]:
         assert sum(part["credits"] for part in one["components"]) == one["credits"]
         assert (one["hours"], one["minutes"]) == (one["seconds"] // 3_600, one["seconds"] % 3_600 // 60)
-        own = [e for e in truth.events(category="script") if e["facts"]["profile"] == one["profile"]]
+        own = [e for e in truth.of("etl") if e["facts"]["profile"] == one["profile"]]
         assert nano(one["credits"]) == sum(event["credits"] for event in own)
     assert sum(part["credits"] for part in panel["components"]) == panel["credits"]
     assert nano(panel["credits"]) == spent
