@@ -366,21 +366,15 @@ def put_profile(
     Example:
       tally deployment profile put gpu-b200 --kind model --name "1 × B200" --vcpus 28 --memory-gb 240 --gpus 1
     """
-    from decimal import Decimal, InvalidOperation
-
     from tallystick.client import deployments
 
-    try:
-        sizes = Decimal(vcpus), Decimal(memory_gb)
-    except InvalidOperation:
-        raise typer.BadParameter("a size is a number.", param_hint="--vcpus") from None
     chosen: Any = kind
     return deployments.put_hardware_profile(
         key,
         chosen,
         name,
-        vcpus=sizes[0],
-        memory_gb=sizes[1],
+        vcpus=vcpus,
+        memory_gb=memory_gb,
         gpu_type=gpu_type,
         gpus=gpus,
         usable=usable,

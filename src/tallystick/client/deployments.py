@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from functools import cache
 from typing import Any, Final, TypedDict, TypeVar, Unpack, cast
 from urllib.parse import quote
@@ -164,8 +163,8 @@ def put_hardware_profile(
     body = wire.PutHardwareProfile(
         kind=kind,
         name=name,
-        vcpus=Decimal(vcpus),
-        memory_gb=Decimal(memory_gb),
+        vcpus=Credits(parse_credits(vcpus)),
+        memory_gb=Credits(parse_credits(memory_gb)),
         cpu_type=cpu_type,
         gpu_type=gpu_type,
         gpus=gpus,

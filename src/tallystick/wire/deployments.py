@@ -1,7 +1,6 @@
 """Deployments and the hardware they run on, on the wire."""
 
 import datetime as dt
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -14,6 +13,9 @@ DeploymentKind = Literal["tool", "model", "guardrail", "script"]
 DeploymentState = Literal["draft", "deploying", "ready", "deployed", "failed", "stopping", "undeployed", "deleted"]
 HardwareKind = Literal["model", "guardrail", "script"]
 ModelType = Literal["base", "fineTuned"]
+Exact = Credits
+"""A decimal with at most nine places that is no amount but seconds or a size; written with all its digits."""
+
 Key = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Reason = Annotated[str, msgspec.Meta(max_length=2_000)]
@@ -106,7 +108,7 @@ class Deployment(Wire):
     replicas: int
     credits_per_hour: Credits | None
     credits_used: Credits
-    seconds_used: Decimal
+    seconds_used: Exact
     language: str | None
     language_version: str | None
     min_replicas: int | None
@@ -135,11 +137,11 @@ class DeploymentSpan(Wire):
     replicas: int
     start: dt.datetime
     end: dt.datetime | None
-    seconds_taken: Decimal | None
+    seconds_taken: Exact | None
     status: Literal["Success", "Failed"] | None
     deployed_on: dt.datetime | None
     undeployed_on: dt.datetime | None
-    seconds_deployed: Decimal | None
+    seconds_deployed: Exact | None
     reason: str
 
 
@@ -203,8 +205,8 @@ class HardwareProfile(Wire):
     kind: HardwareKind
     name: str
     cpu_type: str
-    vcpus: Decimal
-    memory_gb: Decimal
+    vcpus: Exact
+    memory_gb: Exact
     gpu_type: str
     gpus: int
     usable: str
@@ -239,8 +241,8 @@ class PutHardwareProfile(Wire, forbid_unknown_fields=True):
 
     kind: HardwareKind
     name: Text
-    vcpus: Decimal
-    memory_gb: Decimal
+    vcpus: Exact
+    memory_gb: Exact
     cpu_type: str = ""
     gpu_type: str = ""
     gpus: int = 0
@@ -266,7 +268,7 @@ class DeploymentPreview(Wire):
     credits_per_day: Credits
     credits_per_month: Credits
     credits_available: Credits
-    hours_left: Decimal | None
+    hours_left: Exact | None
     allowed: bool
     reason: str | None
     message: str

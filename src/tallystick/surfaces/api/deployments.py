@@ -9,12 +9,12 @@ from tallystick.domain.deployments.deployment import LABELS, Change
 from tallystick.domain.deployments.history import Span
 from tallystick.domain.deployments.profiles import COMPONENTS
 from tallystick.flows.deployments import NewDeployment
+from tallystick.kernel.credits import NANO, parse_credits
 from tallystick.queries.deployments import Preview, ShownDeployment, ShownProfile
 from tallystick.wire import deployments as wire
 from tallystick.wire.amounts import Credits
 
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
-_HUNDREDTH: Final = Decimal("0.01")
 
 
 def deployment_on_wire(shown: ShownDeployment) -> wire.Deployment:
@@ -92,8 +92,8 @@ def profile_on_wire(shown: ShownProfile) -> wire.HardwareProfile:
         kind=cast(wire.HardwareKind, profile.kind),
         name=profile.name,
         cpu_type=profile.cpu_type,
-        vcpus=_plain(profile.vcpus),
-        memory_gb=_plain(profile.memory_gb),
+        vcpus=_exact(profile.vcpus),
+        memory_gb=_exact(profile.memory_gb),
         gpu_type=profile.gpu_type,
         gpus=profile.gpus,
         usable=profile.usable,
@@ -139,21 +139,20 @@ def _components(shown: ShownProfile, cost: Cost | None) -> list[wire.Component]:
     ]
 
 
-def _hours_left(available: int, hourly: int) -> Decimal | None:
+def _hours_left(available: int, hourly: int) -> wire.Exact | None:
     """Hours until what is available is used by this alone, rounded down to hundredths; None where it never is."""
     if hourly <= 0:
         return None
-    return Decimal(max(available, 0) * 100 // hourly) * _HUNDREDTH
+    return wire.Exact(max(available, 0) * 100 // hourly * (NANO // 100))
 
 
-def _length(length: dt.timedelta | None) -> Decimal | None:
+def _length(length: dt.timedelta | None) -> wire.Exact | None:
     return None if length is None else _seconds(length // _MICROSECOND)
 
 
-def _seconds(microseconds: int) -> Decimal:
-    return _plain(Decimal(microseconds).scaleb(-6))
+def _seconds(microseconds: int) -> wire.Exact:
+    return wire.Exact(microseconds * 1_000)
 
 
-def _plain(number: Decimal) -> Decimal:
-    """Without zeros at its end, and never with an exponent."""
-    return Decimal(f"{number.normalize():f}")
+def _exact(number: Decimal) -> wire.Exact:
+    return wire.Exact(parse_credits(number))

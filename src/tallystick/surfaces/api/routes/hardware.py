@@ -1,11 +1,13 @@
 """Hardware profiles: what deployments may run on, at which price (rule M17)."""
 
+from decimal import Decimal
 from typing import Final
 
 from tallystick.domain.deployments.profiles import HardwareProfile, components_of
 from tallystick.domain.identity.rights import BILLING_READ, RESOURCES_READ
 from tallystick.flows import profiles
 from tallystick.flows.profiles import Operator
+from tallystick.kernel.credits import format_credits
 from tallystick.queries import deployments as queries
 from tallystick.surfaces.api.deployments import profile_on_wire
 from tallystick.surfaces.api.endpoints import Call, Routes
@@ -31,16 +33,17 @@ async def list_hardware_profiles(call: Call, query: wire.HardwareProfilesQuery) 
 )
 async def put_hardware_profile(call: Call, key: str, body: wire.PutHardwareProfile) -> wire.HardwareProfileAnswer:
     """Add hardware, or write it anew; with a price, which counts from now on, also for what runs on it."""
+    vcpus, memory_gb = _decimal(body.vcpus), _decimal(body.memory_gb)
     shares = body.components
-    if shares is None and body.vcpus > 0 and body.memory_gb > 0:
-        shares = components_of(body.vcpus, body.memory_gb, body.gpus)
+    if shares is None and vcpus > 0 and memory_gb > 0:
+        shares = components_of(vcpus, memory_gb, body.gpus)
     profile = HardwareProfile(
         key=key,
         kind=body.kind,
         name=body.name,
         cpu_type=body.cpu_type,
-        vcpus=body.vcpus,
-        memory_gb=body.memory_gb,
+        vcpus=vcpus,
+        memory_gb=memory_gb,
         gpu_type=body.gpu_type,
         gpus=body.gpus,
         usable=body.usable,
@@ -59,3 +62,7 @@ async def put_hardware_profile(call: Call, key: str, body: wire.PutHardwareProfi
     return wire.HardwareProfileAnswer(
         profile=next(profile_on_wire(shown) for shown in found if shown.profile.key == key)
     )
+
+
+def _decimal(size: wire.Exact) -> Decimal:
+    return Decimal(format_credits(size.nano))
