@@ -106,7 +106,7 @@ def cells(workflows: int) -> Iterator[Cell]:
 
 
 async def fill(url: str, events: int) -> None:
-    """Migrate an empty database and fill `usage_event` and `rollup_daily`; the key is built when all rows are there."""
+    """Migrate an empty database and fill `usage_event` and its totals; the key is built when all rows are there."""
     async with await psycopg.AsyncConnection.connect(
         url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC"
     ) as conn:
@@ -126,10 +126,12 @@ async def fill(url: str, events: int) -> None:
         for place, day in enumerate(RANGE.days()):
             numbers = {"first": events * place // DAYS + 1, "last": events * (place + 1) // DAYS}
             await conn.execute(SQL["add_day"], shape | numbers | {"day": day})
+            await conn.execute(SQL["add_workflows"], {"day": day})
         await conn.execute("ALTER TABLE usage_event ADD PRIMARY KEY (workspace_id, used_at, id)")
         await conn.execute("DROP TABLE bench_cell")
         await conn.execute("VACUUM ANALYZE usage_event")
         await conn.execute("VACUUM ANALYZE rollup_daily")
+        await conn.execute("VACUUM ANALYZE rollup_workflow")
 
 
 async def ours(database: Database) -> Metrics:
@@ -153,7 +155,7 @@ async def seconds(query: Callable[[Database], Awaitable[Metrics]], database: Dat
 
 
 async def totals(database: Database) -> int:
-    """How many rows of `rollup_daily` the big workspace has."""
+    """How many totals of workflows the big workspace has."""
     async with database.read() as conn:
         row = await (await conn.execute(SQL["totals"], {"workspace_id": workspace_id(0)})).fetchone()
     return int(row["rows"]) if row else 0

@@ -84,6 +84,15 @@ SELECT workspace_id, %(day)s::date,
 FROM summed
 ORDER BY 3
 
+-- name: add_workflows
+INSERT INTO rollup_workflow (workspace_id, day, workflow_id, slug, type, status, events, quantity, credits)
+SELECT workspace_id, day, workflow_id, slug, type,
+    CASE type WHEN 'orchestration.execution' THEN coalesce(status, 'success') ELSE '' END AS counted_as,
+    sum(events), sum(quantity), sum(credits)
+FROM rollup_daily
+WHERE day = %(day)s::date
+GROUP BY workspace_id, day, workflow_id, slug, type, counted_as
+
 -- name: raw
 -- What `metrics` of queries/usage.sql answers for group 1, the workflows, from the events themselves.
 SELECT g.slug, g.own_slug, g.workflow_id::text, array_agg(g.day) AS days, array_agg(g.events) AS events,
@@ -105,4 +114,4 @@ FROM (
 GROUP BY g.slug, g.own_slug, g.workflow_id
 
 -- name: totals
-SELECT count(*) AS rows FROM rollup_daily WHERE workspace_id = %(workspace_id)s::uuid
+SELECT count(*) AS rows FROM rollup_workflow WHERE workspace_id = %(workspace_id)s::uuid

@@ -55,6 +55,12 @@ async def figures(database: Database, workspace_id: UUID) -> dict[str, Any]:
             workspace_id,
         )
         assert sums == {"credits": events["credits"], "tool_runs": events["tool_runs"]}, table
+    [sums] = await make.rows(
+        database,
+        "SELECT coalesce(sum(credits), 0)::bigint AS credits FROM rollup_workflow WHERE workspace_id = %s",
+        workspace_id,
+    )
+    assert sums == {"credits": events["credits"]}
     balances = await make.rows(database, "SELECT * FROM balance WHERE workspace_id = %s ORDER BY unit", workspace_id)
     for row in balances:
         assert row["used"] == events[row["unit"]]

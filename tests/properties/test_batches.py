@@ -164,6 +164,7 @@ async def totals(database: Database, workspaces: list[UUID]) -> dict[str, Any]:
         "connector_id, tool_id, table_id, language_model, integration, events, quantity, tokens_in, tokens_out, "
         "credits, tool_runs, provider_cost, unpriced FROM rollup_daily",
         "hours": "SELECT * FROM rollup_hourly",
+        "workflows": "SELECT * FROM rollup_workflow",
         "counters": "SELECT workspace_id, target, period_start, quantity FROM price_counter",
         "keys": "SELECT workspace_id, source, id FROM event_key",
         "corrected": "SELECT workspace_id, count(*) AS n, count(DISTINCT reverses) AS different FROM usage_event"
@@ -181,7 +182,7 @@ async def totals(database: Database, workspaces: list[UUID]) -> dict[str, Any]:
         for place in places.values()
     )
     # Which day's events a tier falls to may differ (rule M5): above they count together.
-    for name, slug, credits_at in (("days", 4, -4), ("hours", 3, -2)):
+    for name, slug, credits_at in (("days", 4, -4), ("hours", 3, -2), ("workflows", 7, -5)):
         found[name] = sorted(
             (
                 row if ".split." not in row[slug] else (*row[:credits_at], None, *row[credits_at + 1 :])

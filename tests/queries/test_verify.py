@@ -247,7 +247,7 @@ async def test_a_changed_charge_is_named_with_both_amounts(told: Told) -> None:
     assert brief(found) == {
         "chargeDiffers": [("credits", event["credits"], event["credits"] + 1)],
         "transactionDiffersFromEvents": brief(found)["transactionDiffersFromEvents"],
-        "rollupDiffers": [("credits", event["credits"] + 1, event["credits"])] * 2,
+        "rollupDiffers": [("credits", event["credits"] + 1, event["credits"])] * 3,
     }
     booked = only(found, "transactionDiffersFromEvents")
     assert booked.ids["transactionUuid"] == event["transaction_id"]
@@ -518,6 +518,19 @@ async def test_a_changed_total_is_named(told: Told, table: str, at: str, measure
     )
     assert brief(found) == {"rollupDiffers": [(measure, row[measure], row[measure] + 2)]}
     assert (found[0].ids[at], found[0].ids["slug"]) == (row[at], row["slug"])
+
+
+@pytest.mark.parametrize("measure", ["events", "quantity", "credits"])
+async def test_a_changed_total_of_a_workflow_is_named(told: Told, measure: str) -> None:
+    row = await told.row("SELECT * FROM rollup_workflow WHERE workspace_id = %(w)s AND type = 'llm.tokens' LIMIT 1")
+    found = await told.plant(
+        f"UPDATE rollup_workflow SET {measure} = {measure} + 2 "
+        "WHERE workspace_id = %(w)s AND day = %(d)s AND workflow_id = %(f)s AND slug = %(s)s AND type = 'llm.tokens'",
+        d=row["day"],
+        f=row["workflow_id"],
+        s=row["slug"],
+    )
+    assert brief(found) == {"rollupDiffers": [(measure, row[measure], row[measure] + 2)]}
 
 
 @pytest.mark.parametrize("measure", ["tokens_in", "tokens_out", "provider_cost", "unpriced"])

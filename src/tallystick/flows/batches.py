@@ -66,12 +66,14 @@ class Batch:
 class Entry(msgspec.Struct, eq=False, gc=False):
     """One event within a commit: where its answer goes, and what it will book.
 
-    `twins` are later events of the commit with the same identity; they share its fate.
+    `corrects` says whether it takes an earlier event back; `twins` are later events of the commit with the same
+    identity, which share its fate.
     """
 
     batch: Batch
     place: int
     item: Item
+    corrects: bool = False
     charges: list[Charge] = []
     new: Sequence[NewResource] = ()
     twins: list["Entry"] = []
@@ -89,11 +91,6 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     def is_bookable(self) -> bool:
         """Whether it has something to book: a charge of its own, or that of another to take back."""
         return bool(self.charges) or self.item.event.type == CANCELLED
-
-    @property
-    def corrects(self) -> bool:
-        """Whether it takes an earlier event back."""
-        return self.item.event.type == CANCELLED or self.item.event.facts.replaces is not None
 
     @property
     def target(self) -> Key | None:

@@ -9,7 +9,7 @@ from tallystick.domain.metering.attribution import Attribution
 from tallystick.domain.metering.charging import Charge
 from tallystick.flows import tiers
 from tallystick.flows.caps import Caps
-from tallystick.kernel.ids import Ids, uuid_of
+from tallystick.kernel.ids import Ids
 from tallystick.store import subscriptions, usage
 from tallystick.store.database import Connection
 from tallystick.store.ledger import Books
@@ -23,19 +23,19 @@ def first_id(ids: Ids, now: dt.datetime) -> int:
 
 
 def number(charges: Iterable[Charge], base: int) -> None:
-    """Ids of one commit share their beginning with its transaction and grow in order of arrival.
+    """Ids of one commit share their beginning with its transaction and grow in order of arrival."""
+    for following, charge in enumerate(charges, base + 1):
+        charge.number = following
 
-    Numbering again, after reversals came in between, keeps each reversal with what it takes back.
-    """
-    numbered = [(charge, charge.id) for charge in charges]
-    for following, (charge, _) in enumerate(numbered, base + 1):
-        charge.id = uuid_of(following)
-    reversals = [charge for charge, _ in numbered if charge.reverses is not None]
-    if reversals:
-        moved = {before: charge.id for charge, before in numbered if charge.reverses is None}
-        for charge in reversals:
-            if charge.reverses is not None:
-                charge.reverses = moved.get(charge.reverses, charge.reverses)
+
+def number_again(charges: Iterable[Charge], base: int) -> None:
+    """The same after reversals came in between: each stays with what it takes back."""
+    numbered = [(charge, charge.number) for charge in charges]
+    number((charge for charge, _ in numbered), base)
+    moved = {before: charge.id for charge, before in numbered if charge.reverses is None}
+    for charge, _ in numbered:
+        if charge.reverses is not None:
+            charge.reverses = moved.get(charge.reverses.int, charge.reverses)
 
 
 async def book(
@@ -49,10 +49,12 @@ async def book(
     now: dt.datetime,
     ids: Ids,
     at: dt.datetime | None = None,
+    claim: bool = False,
 ) -> None:
-    """Book numbered charges whose keys are claimed and whose workspaces are locked; the caller saves books and caps.
+    """Book numbered charges whose workspaces are locked; the caller saves books and caps.
 
-    They are paid by the grants alive `at` that instant, without it by those alive now.
+    They are paid by the grants alive `at` that instant, without it by those alive now. Their keys are claimed before,
+    or here with `claim`; then it raises `TakenError` where one of them was not free.
     """
     if not charges:
         return
@@ -62,7 +64,7 @@ async def book(
         for charge in charges:
             caps.spend(charge)
     await _debit(conn, _tally(charges, books), books, transaction_id, now if at is None else at, ids)
-    await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now)
+    await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now, claim=claim)
 
 
 class _Tally:

@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 @dataclass(slots=True)
 class _Lane:
     waiting: deque[tuple[Batch, "asyncio.Future[None]"]] = field(default_factory=deque)
+    careful: bool = False
     task: "asyncio.Task[None] | None" = None
 
 
@@ -112,7 +113,7 @@ class Committer:
     async def _drain(self, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                await self._commit(self._next_group(lane))
+                await self._commit(lane, self._next_group(lane))
         finally:
             lane.task = None
 
@@ -127,9 +128,9 @@ class Committer:
             size += group[-1][0].size
         return group
 
-    async def _commit(self, group: list[tuple[Batch, "asyncio.Future[None]"]]) -> None:
+    async def _commit(self, lane: _Lane, group: list[tuple[Batch, "asyncio.Future[None]"]]) -> None:
         try:
-            await self._book([batch for batch, _ in group])
+            await self._book(lane, [batch for batch, _ in group])
         except Exception as error:  # noqa: BLE001 - it is handed to whoever waits
             if len(group) == 1 or (isinstance(error, TallystickError) and error.code == "databaseUnavailable"):
                 for entry in group:
@@ -139,20 +140,21 @@ class Committer:
                     _log.exception("commit_failed", events=group[0][0].size)
                 return
             for alone in group:
-                await self._commit([alone])
+                await self._commit(lane, [alone])
         else:
             for entry in group:
                 _finish(entry, None)
                 self.queued -= entry[0].size
 
-    async def _book(self, batches: list[Batch]) -> None:
-        await book(
+    async def _book(self, lane: _Lane, batches: list[Batch]) -> None:
+        lane.careful = await book(
             self._database,
             batches,
             names_cache=self._names,
             catalogs=self._catalogs,
             limits=self._limits,
             ids=self._ids,
+            careful=lane.careful,
         )
         self._tell_released(batches)
 

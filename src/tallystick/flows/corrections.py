@@ -117,7 +117,7 @@ def charge_of(row: Row, event: UsageEvent, catalog: Catalog) -> Charge:
         row["state"],
         row["price_version_id"],
         version if version is not None and version.is_tiered else None,
-        id=row["id"],
+        number=row["id"].int,
         covered_by=row["covered_by"],
         reverses=row["reverses"],
         adjusts=row["adjusts"],

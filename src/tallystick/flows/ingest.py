@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid5
 
 from tallystick.domain.credits.accounts import BalanceOutOfRangeError
@@ -49,16 +50,23 @@ async def book(
     catalogs: CatalogCache,
     limits: IngestLimits,
     ids: Ids,
-) -> None:
+    careful: bool = False,
+) -> bool:
     """Book all events of these batches in one transaction and write each one's outcome into its batch.
 
-    Never refuses for money (rule M8). Nothing is booked when it raises; calling it again is safe.
+    Never refuses for money (rule M8). Nothing is booked when it raises; calling it again is safe. Keys are taken to be
+    free, which costs least; where one is not, or when told to be `careful`, they are claimed before anything rests on
+    them. Whether some were taken: then the next commit had better be careful, too.
     """
     full: dict[UUID, TallystickError] = {}
     attempts = 0
     while attempts < _STALE_ATTEMPTS:
         try:
-            await database.run(lambda conn: _commit(conn, batches, full, names_cache, catalogs, limits, ids))
+            return await database.run(
+                partial(_commit, batches, full, names_cache, catalogs, limits, ids, careful=careful)
+            )
+        except usage.TakenError:
+            careful = True
         except _StaleError as stale:
             names_cache.forget(stale.args[0])
             attempts += 1
@@ -67,38 +75,33 @@ async def book(
             if error.workspace_id in full:
                 raise
             full[error.workspace_id] = error
-        else:
-            return
     raise TallystickError("busy", "Connectors change faster than events can be booked; try again.")
 
 
 async def _commit(
-    conn: Connection,
     batches: list[Batch],
     full: dict[UUID, TallystickError],
     names_cache: Names,
     catalogs: CatalogCache,
     limits: IngestLimits,
     ids: Ids,
-) -> None:
-    if batches[0].on_clock:
-        now = await workspaces.clock_now(conn, batches[0].workspace_id)
-    else:
-        now = max(batch.now for batch in batches)
+    conn: Connection,
+    *,
+    careful: bool,
+) -> bool:
+    now = await _now(conn, batches)
     entries = _within_range(_entries(batches), full)
     # Holds alone need none of it.
     catalog = await catalogs.current(conn) if entries else _NO_CATALOG
-    candidates = entries
-    if any(batch.operation is not None and batch.items for batch in batches):
-        candidates = [one for entry in entries for one in entry.candidates]
-    booked = [entry for entry in candidates if entry.item.event.type != CANCELLED]
+    candidates = _candidates(entries, batches)
+    correcting = any(entry.corrects for entry in candidates)
+    booked = [entry for entry in candidates if entry.item.event.type != CANCELLED] if correcting else candidates
     attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
     _charge(booked, attributed, catalog.prices)
     if candidates is entries:
         alive = [entry for entry in entries if entry.is_bookable]
     else:
         alive = [entry for entry in entries if any(one.is_bookable for one in entry.candidates)]
-    correcting = any(entry.corrects for entry in candidates)
     returns = correcting or any(charge.tier is not None for entry in candidates for charge in entry.charges)
     operations = [batch.operation for batch in batches if batch.operation is not None]
     workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
@@ -120,15 +123,21 @@ async def _commit(
     booking.number((charge for entry in alive for charge in entry.charges), base)
     if correcting:
         alive = await corrections.apply(conn, alive, catalog)
-        booking.number((charge for entry in alive for charge in entry.charges), base)
-    alive = await _claim(conn, alive)
-    await _cover(conn, alive)
+        booking.number_again((charge for entry in alive for charge in entry.charges), base)
+    # What is settled, taken back or covered rests on which events stand.
+    careful = careful or correcting or holding is not None or any(batch.history is not None for batch in batches)
+    asked_for = len(alive)
+    if careful:
+        alive = await _claim(conn, alive)
+        await _cover(conn, alive)
     charges = [charge for entry in alive for charge in entry.charges]
     hours_since = now - dt.timedelta(days=limits.hourly_days)
     settling = _by_operation(alive)
     if holding is not None:
         holding.cover(settling)
-    await booking.book(conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids)
+    await booking.book(
+        conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids, claim=not careful
+    )
     if holding is not None:
         await holding.apply(conn, settling, ids)
     async with finishing(conn):
@@ -138,6 +147,21 @@ async def _commit(
         await ledger.save_books(conn, books, now)
     for entry in alive:
         entry.accept()
+    return len(alive) < asked_for
+
+
+async def _now(conn: Connection, batches: list[Batch]) -> dt.datetime:
+    """The instant of a commit: of a workspace with a test clock that clock's, as it stands by now."""
+    if batches[0].on_clock:
+        return await workspaces.clock_now(conn, batches[0].workspace_id)
+    return max(batch.now for batch in batches)
+
+
+def _candidates(entries: list[Entry], batches: list[Batch]) -> list[Entry]:
+    """Those that may book: the entries themselves where nothing is settled, else also some of their twins."""
+    if any(batch.operation is not None and batch.items for batch in batches):
+        return [one for entry in entries for one in entry.candidates]
+    return entries
 
 
 def _settling(entries: list[Entry]) -> list[Entry]:
@@ -180,9 +204,10 @@ def _entries(batches: list[Batch]) -> list[Entry]:
     first: dict[tuple[str, str, int], Entry] = {}
     for batch in batches:
         for place, item in enumerate(batch.items):
-            entry = Entry(batch, place, item)
+            event = item.event
+            entry = Entry(batch, place, item, event.type == CANCELLED or event.facts.replaces is not None)
             # A number in place of the UUID, which hashes and compares in Python.
-            key = (item.event.source_id, item.event.source, item.workspace_id.int)
+            key = (event.source_id, event.source, item.workspace_id.int)
             earlier = first.setdefault(key, entry)
             if earlier is not entry:
                 earlier.twins.append(entry)

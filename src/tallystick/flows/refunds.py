@@ -96,7 +96,7 @@ async def _refund_in(
     base = booking.first_id(ids, now)
     # Each one's own number; what it takes back was booked before this commit.
     for following, charge in enumerate(charges, base + 1):
-        charge.id = UUID(int=following)
+        charge.number = following
     if charges and await usage.insert_keys(conn, charges) < len(charges):
         raise TallystickError("alreadyCorrected", "An event has the identity of this refund.", run=run, source=SOURCE)
     caps = await Caps.load(conn, {workspace_id})

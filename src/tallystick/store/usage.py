@@ -38,6 +38,7 @@ _EVENT_COLUMNS: Final = (
     "type",
     "subject",
     "source_id",
+    "hash",
     "data",
     "run",
     "quantity",
@@ -61,11 +62,12 @@ _EVENT_START: Final = copying.columns(len(_EVENT_COLUMNS))
 _KEY_START: Final = copying.columns(6)
 _NOTHING_RARE: Final = copying.NULL * 4
 _pack_instant_and_id = Struct(">iqi16s").pack
+_pack_instant_id_and_time = Struct(">iqi16siq").pack
 _pack_figures = Struct(">iqiqiqiq").pack
 _KEY_ARRAYS: Final = ("workspace_ids", "sources", "ids", "hashes", "used_at", "event_ids")
 STAGES: Final = {
     "event": "CREATE TEMPORARY TABLE IF NOT EXISTS stage_event"
-    " (LIKE usage_event, bucket uuid NOT NULL, hour_bucket uuid NOT NULL) ON COMMIT DELETE ROWS",
+    " (LIKE usage_event, bucket uuid NOT NULL, hour_bucket uuid NOT NULL, hash bytea NOT NULL) ON COMMIT DELETE ROWS",
 }
 """Tables of a connection's own, through which events and their totals are added."""
 
@@ -144,17 +146,34 @@ def _pairs(wanted: Collection[tuple[UUID, UUID]]) -> dict[str, list[UUID]]:
     }
 
 
+class TakenError(Exception):
+    """A key that was to be claimed is another event's; the transaction is lost."""
+
+
 async def add_events(
-    conn: Connection, charges: Iterable[Charge], transaction_id: UUID, *, hours_since: dt.datetime, now: dt.datetime
+    conn: Connection,
+    charges: Iterable[Charge],
+    transaction_id: UUID,
+    *,
+    hours_since: dt.datetime,
+    now: dt.datetime,
+    claim: bool = False,
 ) -> None:
     """Append the charges' rows and add them to the totals of their days, and of their hours from `hours_since` on.
 
-    The rows are copied once, into a table of this connection's own; the database makes the rest of them.
+    The rows are copied once, into a table of this connection's own; the database makes the rest of them. With `claim`
+    also their keys: every charge must then be its event's own, and it raises `TakenError` where a key is not free.
     """
     await conn.execute(STAGES["event"])
     await copying.copy(conn, _COPY_EVENTS, _encoded_events(charges, transaction_id, now))
+    if claim:
+        try:
+            await conn.execute(SQL["claim_keys"])
+        except UniqueViolation as error:
+            raise TakenError from error
     await conn.execute(SQL["add_events"])
     await conn.execute(SQL["add_daily"])
+    await conn.execute(SQL["add_workflows"])
     await conn.execute(SQL["add_hourly"], {"hours_since": hours_since})
 
 
@@ -169,16 +188,18 @@ def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.dat
                 repeated[word] = copying.text(word)
         source, type_, subject, state = words
         used_at = copying.microseconds(charge.used_at)
+        # The same object, but for what is booked on an earlier event.
+        time = used_at if event.time is charge.used_at else copying.microseconds(event.time)
         yield b"".join(
             (
                 attribution.encoded or _encode(attribution),
                 commit,
-                _pack_instant_and_id(8, used_at, 16, charge.id.bytes),
-                copying.timestamp(event.time),
+                _pack_instant_id_and_time(8, used_at, 16, charge.number.to_bytes(16, "big"), 8, time),
                 repeated[source],
                 repeated[type_],
                 repeated[subject],
                 copying.text(event.source_id),
+                copying.raw(event.hash),
                 copying.text(event.data),
                 copying.text(charge.run),
                 copying.numeric(charge.quantity),

@@ -7,6 +7,12 @@ SELECT * FROM unnest(
 )
 ON CONFLICT (workspace_id, source, id) DO NOTHING
 
+-- name: claim_keys
+-- A key that exists fails the transaction, which is then tried in the other way.
+INSERT INTO event_key (workspace_id, source, id, hash, used_at, event_id)
+SELECT workspace_id, source, source_id, hash, used_at, id
+FROM stage_event
+
 -- name: keys
 SELECT k.workspace_id, k.source, k.id, k.hash, k.used_at, k.event_id
 FROM event_key AS k
@@ -68,6 +74,19 @@ SET events = r.events + excluded.events, quantity = r.quantity + excluded.quanti
     tokens_in = r.tokens_in + excluded.tokens_in, tokens_out = r.tokens_out + excluded.tokens_out,
     credits = r.credits + excluded.credits, tool_runs = r.tool_runs + excluded.tool_runs,
     provider_cost = r.provider_cost + excluded.provider_cost, unpriced = r.unpriced + excluded.unpriced
+
+-- name: add_workflows
+INSERT INTO rollup_workflow AS r (workspace_id, day, workflow_id, slug, type, status, events, quantity, credits)
+SELECT workspace_id, (used_at AT TIME ZONE 'UTC')::date AS day,
+    coalesce(workflow_id, '00000000-0000-0000-0000-000000000000') AS workflow, slug, meter,
+    CASE meter WHEN 'orchestration.execution' THEN coalesce(status, 'success') ELSE '' END AS counted_as,
+    sum(CASE WHEN adjusts IS NOT NULL THEN 0 WHEN reverses IS NULL THEN 1 ELSE -1 END),
+    sum(CASE WHEN adjusts IS NULL THEN quantity ELSE 0 END), sum(credits)
+FROM stage_event
+GROUP BY workspace_id, day, workflow, slug, meter, counted_as
+ON CONFLICT (workspace_id, day, workflow_id, slug, type, status) DO UPDATE
+SET events = r.events + excluded.events, quantity = r.quantity + excluded.quantity,
+    credits = r.credits + excluded.credits
 
 -- name: add_hourly
 INSERT INTO rollup_hourly AS r (

@@ -17,12 +17,12 @@ from tallystick.domain.metering.pricing import Use, amount, provider_cost, versi
 from tallystick.domain.metering.rating import rate_tiered
 from tallystick.kernel.credits import parse_credits
 from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import uuid_of
 
 PRICED: Final = "priced"
 UNPRICED: Final = "unpriced"
 WAIVED: Final = "waived"
 DIRECT: Final = "direct"
-_NO_ID: Final = UUID(int=0)
 
 
 class Charge(msgspec.Struct, eq=False, gc=False):
@@ -45,7 +45,7 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     price_version_id: UUID | None = None
     tier: PriceVersion | None = None
     counter_before: int | Decimal | None = None
-    id: UUID = _NO_ID
+    number: int = 0
     overdrawn: bool = False
     over_budget: bool = False
     covered_by: UUID | None = None
@@ -54,6 +54,11 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     run: str | None = None
     api_key: str | None = None
     settles: Cover | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The id of its row. It is kept as a number: most are only ever written."""
+        return uuid_of(self.number)
 
     @property
     def scope(self) -> Scope:

@@ -27,6 +27,18 @@ DIMENSION_COLUMNS: Final = ("meter", *Dimensions._fields[1:])
 """The same as columns, where `type` stands for the type as reported."""
 
 
+class WorkflowDimensions(NamedTuple):
+    """What a workflow's total of a day is kept by; `workflow_id` is the nil UUID where there is none.
+
+    `status` is empty but for executions, which are counted by it.
+    """
+
+    type: str
+    slug: str
+    status: str
+    workflow_id: UUID
+
+
 class HourDimensions(NamedTuple):
     category: str
     slug: str

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tallystick.domain.differences import figure, figures
-from tallystick.domain.metering.rollups import MEASURES, Dimensions, HourDimensions, bucket_of
+from tallystick.domain.metering.rollups import MEASURES, Dimensions, HourDimensions, WorkflowDimensions, bucket_of
 from tallystick.queries.verify.checking import Check, Group, given_for
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
@@ -13,6 +14,24 @@ from tallystick.store.named_sql import load
 SQL = load(__file__)
 
 _HOUR_MEASURES: Final = ("events", "quantity", "credits", "tool_runs")
+
+
+@dataclass(frozen=True, slots=True)
+class _Total:
+    """One table of totals: the query that compares it, that of what is stored, the column of time, what it sums."""
+
+    query: str
+    stored: str
+    at: str
+    shape: type[Dimensions] | type[HourDimensions] | type[WorkflowDimensions]
+    measures: tuple[str, ...]
+
+
+_TOTALS: Final = (
+    _Total("days", "stored_day", "day", Dimensions, MEASURES),
+    _Total("workflow_days", "stored_workflow_day", "day", WorkflowDimensions, ("events", "quantity", "credits")),
+    _Total("hours", "stored_hour", "hour", HourDimensions, _HOUR_MEASURES),
+)
 _UNITS: Final = ("credits", "tool_runs")
 
 
@@ -22,10 +41,9 @@ async def check(conn: Connection, group: Group, hours_since: dt.datetime) -> Non
     await conn.execute("SET LOCAL work_mem = '128MB'")
     await conn.execute("SET LOCAL cursor_tuple_fraction = 1")
     given = {**given_for(group), "hours_since": _whole_hour(hours_since)}
-    async for row in _rows(conn, "days", given):
-        await _total_differs(conn, group[row["workspace_id"]], row, "day", Dimensions)
-    async for row in _rows(conn, "hours", given):
-        await _total_differs(conn, group[row["workspace_id"]], row, "hour", HourDimensions)
+    for total in _TOTALS:
+        async for row in _rows(conn, total.query, given):
+            await _total_differs(conn, group[row["workspace_id"]], row, total)
     async for row in _rows(conn, "bookings", given):
         await _transaction_differs(conn, group[row["workspace_id"]], row)
     await _check_buckets(conn, group)
@@ -44,16 +62,14 @@ def _whole_hour(instant: dt.datetime) -> dt.datetime:
     return begun if begun == instant else begun + dt.timedelta(hours=1)
 
 
-async def _total_differs(
-    conn: Connection, check: Check, row: Row, at: str, shape: type[Dimensions] | type[HourDimensions]
-) -> None:
-    """A day or an hour (`at`) of one combination of dimensions; `row` has by how much its events exceed its total."""
-    dimensions = {name: row[name] for name in shape._fields}
+async def _total_differs(conn: Connection, check: Check, row: Row, total: _Total) -> None:
+    """A day or an hour of one combination of dimensions; `row` has by how much its events exceed its total."""
+    at, names = total.at, total.measures
+    dimensions = {name: row[name] for name in total.shape._fields}
     given = {**check.given, at: row[at], **dimensions}
-    stored = await (await conn.execute(SQL[f"stored_{at}"], given)).fetchone()
+    stored = await (await conn.execute(SQL[total.stored], given)).fetchone()
     if stored is None:
         raise AssertionError("a sum answers a row")
-    names = MEASURES if at == "day" else _HOUR_MEASURES
     # Amounts are integers, however wide the column is that sums them.
     there = {name: stored[name] if name == "quantity" else int(stored[name]) for name in names}
     expected = tuple(there[name] + (row[name] if name == "quantity" else int(row[name])) for name in names)

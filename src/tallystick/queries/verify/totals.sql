@@ -33,6 +33,25 @@ GROUP BY m.workspace_id, m.day, m.type, m.category, m.slug, m.status, m.project_
 HAVING sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.tokens_in) <> 0 OR sum(m.tokens_out) <> 0
     OR sum(m.credits) <> 0 OR sum(m.tool_runs) <> 0 OR sum(m.provider_cost) <> 0 OR sum(m.unpriced) <> 0
 
+-- name: workflow_days
+SELECT m.workspace_id, m.day, m.type, m.slug, m.status, m.workflow_id, sum(m.events)::bigint AS events,
+    sum(m.quantity) AS quantity, sum(m.credits)::bigint AS credits
+FROM (
+    SELECT e.workspace_id, (e.used_at AT TIME ZONE 'UTC')::date AS day, e.meter AS type, e.slug,
+        CASE e.meter WHEN 'orchestration.execution' THEN coalesce(e.status, 'success') ELSE '' END AS status,
+        coalesce(e.workflow_id, '00000000-0000-0000-0000-000000000000') AS workflow_id,
+        CASE WHEN e.adjusts IS NOT NULL THEN 0 WHEN e.reverses IS NULL THEN 1 ELSE -1 END::bigint AS events,
+        CASE WHEN e.adjusts IS NULL THEN e.quantity ELSE 0 END AS quantity, e.credits
+    FROM usage_event AS e
+    WHERE e.workspace_id = ANY(%(workspace_ids)s::uuid[])
+    UNION ALL
+    SELECT d.workspace_id, d.day, d.type, d.slug, d.status, d.workflow_id, -d.events, -d.quantity, -d.credits
+    FROM rollup_workflow AS d
+    WHERE d.workspace_id = ANY(%(workspace_ids)s::uuid[])
+) AS m
+GROUP BY m.workspace_id, m.day, m.type, m.slug, m.status, m.workflow_id
+HAVING sum(m.events) <> 0 OR sum(m.quantity) <> 0 OR sum(m.credits) <> 0
+
 -- name: hours
 -- Which hours are kept goes by the time of each commit: for a test clock that is not to be told afterwards.
 SELECT m.workspace_id, m.hour, m.category, m.slug, m.workflow_id, m.agent_id, sum(m.events)::bigint AS events,
@@ -89,6 +108,13 @@ WHERE workspace_id = %(workspace_id)s::uuid AND day = %(day)s::date AND type = %
     AND table_id IS NOT DISTINCT FROM %(table_id)s::uuid
     AND language_model IS NOT DISTINCT FROM %(language_model)s::text
     AND integration IS NOT DISTINCT FROM %(integration)s::text
+
+-- name: stored_workflow_day
+SELECT count(*) AS rows, coalesce(sum(events), 0)::bigint AS events, coalesce(sum(quantity), 0) AS quantity,
+    coalesce(sum(credits), 0)::bigint AS credits
+FROM rollup_workflow
+WHERE workspace_id = %(workspace_id)s::uuid AND day = %(day)s::date AND type = %(type)s::text
+    AND slug = %(slug)s::text AND status = %(status)s::text AND workflow_id = %(workflow_id)s::uuid
 
 -- name: stored_hour
 SELECT count(*) AS rows, coalesce(sum(events), 0)::bigint AS events, coalesce(sum(quantity), 0) AS quantity,
