@@ -12,6 +12,7 @@ from tallystick.cli.root import COMMANDS, root_command
 
 GRAMMAR = [
     "billing usage get-metrics",
+    "usage report",
     "billing subscription get",
     "billing estimate",
     "billing simulate",

@@ -21,12 +21,13 @@ class Format(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns by heading, and how the decoded answer becomes rows; numbers arrive as they were written.
+    """Columns by heading, which may depend on the decoded answer, and how it becomes rows; numbers arrive as they were
+    written.
 
     `lookups` are the calls whose lists say what the uuids in it are called, from the command's options.
     """
 
-    columns: Sequence[str]
+    columns: Sequence[str] | Callable[[Any], Sequence[str]]
     rows: Callable[[Any], Sequence[Sequence[object]]]
     lookups: Callable[[Mapping[str, Any]], "Sequence[Call[Any]]"] = lambda _: ()
 
@@ -75,7 +76,8 @@ def draw(answer: Any, table: Table | None, names: Mapping[object, str] = Mapping
     from rich.table import Table as RichTable
 
     shown = table or _guess(answer)
-    drawn = RichTable(*shown.columns, box=box.SIMPLE_HEAD)
+    columns = shown.columns(answer) if callable(shown.columns) else shown.columns
+    drawn = RichTable(*columns, box=box.SIMPLE_HEAD)
     for row in shown.rows(answer):
         drawn.add_row(*(names[value] if isinstance(value, str) and value in names else cell(value) for value in row))
     console = Console(file=sys.stdout, markup=False, highlight=False, emoji=False)

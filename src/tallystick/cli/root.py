@@ -10,6 +10,7 @@ from typer.main import get_command
 
 COMMANDS: Final = {
     "billing": ("billing", "Usage metrics and the subscription of a workspace."),
+    "usage": ("usage", "What the dashboard shows: overview, tools, models, guardrails, scripts."),
     "orchestration": ("orchestration", "Workflows, runs and batches."),
     "ai": ("discovery", "Agents."),
     "connection": ("discovery", "Connectors: integrations with credentials."),

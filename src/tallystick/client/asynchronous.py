@@ -20,6 +20,7 @@ from tallystick.client import (
     hold_calls,
     operations,
     orchestration,
+    tabs,
     telling,
     webhooks,
 )
@@ -169,6 +170,7 @@ class AsyncClient:
         return await self._transport.run(delivery.deliver(events, self._retrying, random.random, path))
 
     usage_metrics = async_method(calls.usage_metrics)
+    usage_tab = async_method(tabs.usage_tab)
     subscription = async_method(calls.subscription)
     balances = async_method(calls.balances)
     current_user = async_method(calls.current_user)

@@ -21,6 +21,7 @@ from tallystick.client import (
     hold_calls,
     operations,
     orchestration,
+    tabs,
     telling,
     webhooks,
 )
@@ -177,6 +178,7 @@ class Client:
         return self._transport.run(delivery.deliver(events, self._retrying, random.random, path), machine_time.sleep)
 
     usage_metrics = method(calls.usage_metrics)
+    usage_tab = method(tabs.usage_tab)
     subscription = method(calls.subscription)
     balances = method(calls.balances)
     current_user = method(calls.current_user)
