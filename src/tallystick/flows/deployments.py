@@ -11,7 +11,7 @@ from uuid import UUID
 from tallystick.domain.deployments.deployment import KINDS, OUT_OF_CREDITS, Deployment
 from tallystick.domain.deployments.details import Details, check_replicas, invalid, read_access, read_details
 from tallystick.domain.telling.facts import DEPLOYMENT_CREATED
-from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
+from tallystick.domain.texts import LONGEST_DESCRIPTION, check_key, check_text
 from tallystick.flows.budgets import Author
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.deployment_site import Site, check_hardware
@@ -292,9 +292,13 @@ def _replicas(deployment: Deployment, replicas: int | None) -> int:
 
 
 def check_new(new: NewDeployment) -> NewDeployment:
-    """The same, as far as can be said before anything is looked up. Raises `invalidDeployment` and `invalidText`."""
+    """The same, when nothing is wrong with it before anything is looked up.
+
+    Raises `invalidDeployment`, `invalidKey` and `invalidText`.
+    """
     if new.kind not in KINDS:
         raise invalid("kind", f"must be one of {', '.join(KINDS)}")
+    check_key(new.resource, field="resource")
     if new.name is not None:
         check_text(new.name, field="name")
     check_replicas(new.kind, new.replicas, read_details(new.kind, new.details))

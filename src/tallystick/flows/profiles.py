@@ -7,7 +7,7 @@ from uuid import UUID
 from tallystick.domain.deployments.profiles import HOUR, SHIPPED, HardwareProfile, check_profile
 from tallystick.domain.metering.prices import BEGINNING, PriceVersion
 from tallystick.domain.metering.rates import canonical_rates
-from tallystick.kernel.credits import format_credits
+from tallystick.kernel.credits import format_credits, parse_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import audit, catalog, prices, profiles
@@ -39,10 +39,14 @@ async def put(
     """Write a profile in place of what stands under its key; with `hourly`, nano-credits, at a price from now on.
 
     What is deployed on it keeps it and pays the new price from that instant; a profile that never had a price has it
-    from the beginning. A retired one is no longer to be chosen. Raises `invalidProfile`, `invalidText`, and
-    `profileKindConflict` where the key is that of hardware for another kind.
+    from the beginning. A retired one is no longer to be chosen.
+
+    Raises `invalidProfile`, `invalidText`, `invalidAmount`, and `profileKindConflict` where the key is that of
+    hardware for another kind.
     """
     check_profile(profile)
+    if hourly is not None:
+        parse_credits(format_credits(hourly), field="creditsPerHour")
 
     async def work(conn: Connection) -> HardwareProfile:
         await catalog.lock(conn)
