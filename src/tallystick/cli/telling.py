@@ -16,6 +16,13 @@ facts_app = new_app("What happened in a workspace: thresholds, grants, limits, d
 mail_app = new_app("The outbox of mails: list, show, retry.")
 notification_app = new_app("Which mails you want from a workspace.")
 
+
+@facts_app.callback()
+def _facts() -> None:
+    """What happened in a workspace: thresholds, grants, limits, deployments."""
+    # A group of one command would otherwise be that command.
+
+
 Limit = Annotated[int | None, typer.Option("--limit", help="At most so many, 1 to 1,000.")]
 Offset = Annotated[int | None, typer.Option("--offset", help="Leave out so many first.")]
 Uuid = Annotated[str, typer.Argument(help="The mail's UUID, from `tally mail list`.")]
