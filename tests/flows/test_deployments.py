@@ -385,8 +385,11 @@ async def test_nobody_finds_the_deployments_of_another_workspace(yard: Yard, dat
     one = await yard.running()
     stranger = Yard(database, await make.bare_workspace(database, T0 - DAY))
     await make.grant(database, stranger.id, 100, T0)
-    for ask in (deployments.undeploy, deployments.delete, deployments.confirm, deployments.deploy):
-        assert (await refused(ask(stranger.desk, one.id, stranger.author()))).code == "deploymentNotFound"  # type: ignore[operator]
+    asks: list[Callable[[Desk, UUID, Author], Awaitable[Deployment]]] = [
+        deployments.undeploy, deployments.delete, deployments.confirm, deployments.deploy,
+    ]  # fmt: skip
+    for ask in asks:
+        assert (await refused(ask(stranger.desk, one.id, stranger.author()))).code == "deploymentNotFound"
     assert (await refused(queries.several(database, stranger.id, [one.id], now=T0))).code == "deploymentNotFound"
     nobody = Yard(database, IDS.new(T0))
     assert (await refused(nobody.create())).code == "workspaceNotFound"
@@ -459,8 +462,8 @@ async def test_an_operator_prices_hardware_and_what_runs_pays_it_from_then_on(ya
     await profiles.put(yard.database, hardware(key), Operator("op", T0 + HOUR, IDS), hourly=three)
     await profiles.put(yard.database, hardware(key, name="Ours"), Operator("op", T0 + HOUR + SECOND, IDS))
     shown = {seen.profile.key: seen for seen in await queries.hardware(yard.database, now=T0 + HOUR, kind="script")}
-    assert shown[key].profile.name == "Ours"
-    assert shown[key].cost is not None and shown[key].cost.hour == three
+    cost = shown[key].cost
+    assert shown[key].profile.name == "Ours" and cost is not None and cost.hour == three
     await deployments.undeploy(yard.desk, one.id, yard.author(T0 + 2 * HOUR))
     assert await yard.charged(one) == (2 * 3_600 * 10**6, two + three)
     error = await refused(profiles.put(yard.database, hardware(key, kind="guardrail"), Operator("op", T0, IDS)))
