@@ -84,9 +84,9 @@ def environment(folder: Path, database_url: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(database_url: str, folder: Path) -> Iterator[House]:
-    """`tally serve` on a free port, ended by SIGTERM."""
-    env = environment(folder, database_url)
+def serving(database_url: str, folder: Path, **settings: str) -> Iterator[House]:
+    """`tally serve` on a free port, with these variables too, ended by SIGTERM."""
+    env = environment(folder, database_url) | settings
     made = subprocess.run(
         [*TALLY, "operator", "create-token", "--name", "tests"], env=env, capture_output=True, check=True
     )

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from tallystick.kernel.clock import SystemClock
@@ -43,6 +44,18 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
         server.terminate()
         ended = server.wait(30)
     assert ended == 0
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    """A database with nothing in it, not even our schema."""
+    name = f"tally_guide_{os.getpid()}"
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield psycopg.conninfo.make_conninfo(server_url, dbname=name)
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def _wait_past_midnight() -> None:
