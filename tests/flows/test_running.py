@@ -359,3 +359,29 @@ async def test_months_with_their_ends_and_leap_days_are_charged_to_the_microseco
     )
     assert int(daily["time"]) * dt.timedelta(microseconds=1) == 2 * (scaled - start) + (stop - scaled)
     assert await make.differences(priced, shop) == []
+
+
+async def test_a_workspace_that_cannot_be_settled_holds_up_no_other(priced: Database) -> None:
+    shops = sorted([await workspace(priced, 100) for _ in range(3)])
+    profile = f"gpu-{shops[0].hex[-12:]}"
+    # More than one charge may come to: 100,000,000 credits a second.
+    rates = {"amount": "100000000", "per": 1}
+    target = f"deployment.time/{profile}"
+    await prices.add_version(
+        priced, target=target, model="unit", rates=rates, now=T0, ids=IDS, actor="test", valid_from=T0
+    )
+    await deploying.deploy(priced, shops[0], T0, profile=profile)
+    runs = [await deploying.deploy(priced, shop, T0) for shop in shops[1:]]
+    with pytest.raises(TallystickError, match="one event"):
+        await due.sweep(priced, now=T0 + 5 * MINUTE, ids=IDS)
+    for shop, run in zip(shops[1:], runs, strict=True):
+        assert (await deploying.states(priced, shop))[run]["metered_until"] == instant("2026-03-02 10:05")
+    async with priced.data() as conn:
+        await conn.execute("UPDATE balance SET due_at = NULL WHERE workspace_id = %s", [shops[0]])
+
+
+async def test_pieces_have_no_fixed_price(priced: Database) -> None:
+    with pytest.raises(TallystickError, match="no fixed price"):
+        await prices.add_version(
+            priced, target="script.time", model="fixed", rates={"amount": "1"}, now=T0, ids=IDS, actor="test"
+        )

@@ -13,6 +13,7 @@ from tallystick.domain.credits.holds import Amounts, Hold
 from tallystick.domain.credits.ledger import Book
 from tallystick.flows.caps import Caps
 from tallystick.flows.running import Running
+from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import Period, period_of
 from tallystick.store import holds, ledger, subscriptions
@@ -53,17 +54,28 @@ async def lock_and_ask(
 
 
 async def sweep(database: Database, *, now: dt.datetime, ids: Ids) -> int:
-    """Settle every workspace on which something is due; how many there were. Safe to run by many at once."""
-    async with database.read() as conn:
-        due = await ledger.due_workspaces(conn, now, _SWEEP)
-    for workspace_id in due:
+    """Settle every workspace on which something is due; how many there were. Safe to run by many at once.
 
-        async def work(conn: Connection, workspace_id: UUID = workspace_id) -> None:
-            books = await lock(conn, {workspace_id}, now=now, ids=ids)
-            await ledger.save_books(conn, books, now)
-
-        await database.run(work)
-    return len(due)
+    One that can't be settled holds up no other; the first such error is raised when all others are done.
+    """
+    done: set[UUID] = set()
+    errors: list[TallystickError] = []
+    while True:
+        async with database.read() as conn:
+            due = [one for one in await ledger.due_workspaces(conn, now, _SWEEP + len(errors)) if one not in done]
+        for workspace_id in due:
+            done.add(workspace_id)
+            try:
+                await _bring_up(database, workspace_id, now, ids)
+            except TallystickError as error:
+                if error.code == "databaseUnavailable":
+                    raise
+                errors.append(error)
+        if len(due) < _SWEEP:
+            break
+    if errors:
+        raise errors[0]
+    return len(done)
 
 
 async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, ids: Ids) -> None:
@@ -71,7 +83,10 @@ async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, 
     async with database.read(workspace_id) as conn:
         if not await ledger.is_due(conn, workspace_id, now):
             return
+    await _bring_up(database, workspace_id, now, ids)
 
+
+async def _bring_up(database: Database, workspace_id: UUID, now: dt.datetime, ids: Ids) -> None:
     async def work(conn: Connection) -> None:
         books = await lock(conn, {workspace_id}, now=now, ids=ids)
         await ledger.save_books(conn, books, now)
@@ -101,8 +116,7 @@ async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], n
     hold_end = await holds.next_end(conn, workspace_id, now)
     for book in pair.values():
         book.schedule(terms.period.end if terms else None, hold_end)
-    if running.is_running:
-        running.wake(now)
+    running.wake(now)
 
 
 class _Lapsing:

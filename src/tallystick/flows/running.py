@@ -11,12 +11,13 @@ from uuid import UUID
 from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.ledger import Book
-from tallystick.domain.credits.limits import Limits
+from tallystick.domain.credits.limits import SHIPPED, Limits
 from tallystick.domain.credits.thresholds import crossed
 from tallystick.domain.deployments import accrual, told
 from tallystick.domain.deployments.deployment import OUT_OF_CREDITS, Deployment
 from tallystick.domain.deployments.limits import at_tick, low_fact, negative_fact
 from tallystick.domain.deployments.time_events import attribution_of, time_event
+from tallystick.domain.metering.attribution import Attribution
 from tallystick.domain.metering.charging import charge_for
 from tallystick.domain.metering.prices import PriceBook
 from tallystick.domain.telling.facts import DEPLOYMENT_STOP_REQUESTED, Fact
@@ -53,7 +54,16 @@ async def accrue(
         await ledger.read_grants(conn, {workspace_id: pair}, [workspace_id], returns=True)
         await clockwork.reach(until)
         await clockwork.save()
-    clockwork.wake(until)
+    wake(pair, until, await limits.effective(conn, workspace_id))
+
+
+def wake(pair: dict[str, Book], instant: dt.datetime, said: Limits) -> None:
+    """Have the workspace looked at again at the first tick after an instant."""
+    book = pair[CREDITS]
+    tick = accrual.tick_after(instant, said.metering_seconds)
+    if book.balance.due_at is None or book.balance.due_at > tick:
+        book.balance.due_at = tick
+        book.rescheduled = True
 
 
 class Running:
@@ -82,6 +92,7 @@ class Running:
         self._overage: int | None = 0
         self._costs = TimeCosts(workspace_id, PriceBook(), {}, None)
         self._keys: dict[UUID, str] = {}
+        self._attributions: dict[UUID, Attribution] = {}
         self._low_since: dt.datetime | None = None
         self._low_saved: dt.datetime | None = None
         self._caps = Caps({})
@@ -99,10 +110,11 @@ class Running:
         ids: Ids,
         overage: int | None = 0,
     ) -> "Running":
-        """What runs; two small queries where nothing does."""
+        """What runs; one small query where nothing does."""
         found = await deployments.lock_running(conn, workspace_id)
-        made = cls(conn, workspace_id, pair, found, await limits.effective(conn, workspace_id), now, ids)
+        made = cls(conn, workspace_id, pair, found, SHIPPED, now, ids)
         if found:
+            made._limits = await limits.effective(conn, workspace_id)
             made._overage = overage
             made._costs = await TimeCosts.load(conn, workspace_id, found)
             made._keys = await running.resource_keys(conn, workspace_id, {one.resource_id for one in found})
@@ -114,17 +126,10 @@ class Running:
     def is_running(self) -> bool:
         return bool(self._running)
 
-    def next_tick(self, instant: dt.datetime) -> dt.datetime | None:
-        """The first tick after an instant, None where nothing runs any more."""
-        return accrual.tick_after(instant, self._limits.metering_seconds) if self._running else None
-
     def wake(self, instant: dt.datetime) -> None:
-        """Have the workspace looked at again at the first tick after an instant."""
-        book = self._pair[CREDITS]
-        tick = accrual.tick_after(instant, self._limits.metering_seconds)
-        if book.balance.due_at is None or book.balance.due_at > tick:
-            book.balance.due_at = tick
-            book.rescheduled = True
+        """Where something still runs, have it looked at again at the first tick after an instant."""
+        if self._running:
+            wake(self._pair, instant, self._limits)
 
     async def reach_tick(self, instant: dt.datetime) -> None:
         """Charge up to the last tick that is not after `instant`."""
@@ -199,7 +204,7 @@ class Running:
         for piece in batch:
             key = self._keys.get(piece.deployment.resource_id, str(piece.deployment.resource_id))
             event = time_event(piece.deployment, key, piece.start, piece.end)
-            charges.append(charge_for(event, attribution_of(piece.deployment, key), self._costs.prices))
+            charges.append(charge_for(event, self._attribution(piece.deployment, key), self._costs.prices))
         base = booking.first_id(self._ids, self._now)
         booking.number(charges, base)
         if await usage.insert_keys(self._conn, charges) != len(charges):
@@ -221,6 +226,11 @@ class Running:
             day: Day = (piece.deployment.id, piece.start.astimezone(dt.UTC).date(), piece.deployment.profile or "")
             time, charged = self._days.get(day, (0, 0))
             self._days[day] = time + piece.microseconds, charged + charge.credits
+
+    def _attribution(self, deployment: Deployment, key: str) -> Attribution:
+        if deployment.id not in self._attributions:
+            self._attributions[deployment.id] = attribution_of(deployment, key)
+        return self._attributions[deployment.id]
 
     async def _at_tick(self, tick: dt.datetime) -> None:
         balance = self._pair[CREDITS].balance
