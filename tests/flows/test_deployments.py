@@ -2,17 +2,20 @@
 
 import asyncio
 import datetime as dt
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tallystick.domain.credits.limits import OwnLimits
-from tallystick.domain.deployments.deployment import Deployment
+from tallystick.domain.credits.limits import Limits, OwnLimits
+from tallystick.domain.deployments.deployment import TRANSITIONS, Deployment
 from tallystick.domain.deployments.details import Details
 from tallystick.domain.deployments.profiles import SHIPPED, HardwareProfile
 from tallystick.domain.identity.requests import RequestKey
@@ -20,6 +23,7 @@ from tallystick.flows import deployments, due, prices, profiles, resources
 from tallystick.flows.budgets import Author
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.deployments import Desk, NewDeployment
+from tallystick.flows.limits import ship_default
 from tallystick.flows.profiles import Operator
 from tallystick.kernel.credits import NANO, divide_half_even, parse_credits
 from tallystick.kernel.errors import TallystickError
@@ -358,6 +362,70 @@ async def test_scaled_by_many_at_once_it_is_charged_as_its_history_says(yard: Ya
     assert await make.differences(yard.database, yard.id) == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_is_asked_in_whatever_order_time_is_charged_as_it_was_deployed(yard: Yard, seed: int) -> None:
+    chance = random.Random(seed)
+    machines = {"script": ["script-1x2", "script-4x16"], "guardrail": ["guardrail-2x4"], "model": ["gpu-t4"]}
+    await make.grant(yard.database, yard.id, 10_000_000, T0 - DAY)
+    made: dict[UUID, tuple[str, str]] = {}
+    spent: dict[UUID, Fraction] = {}
+    since: dict[UUID, tuple[dt.datetime, str | None, int]] = {}
+    now = T0
+    for _ in range(70):
+        now += dt.timedelta(microseconds=chance.choice([0, 1, 999_999, 59_000_001, 3_600_000_000, 40_000_000_000]))
+        asked = chance.choice(["create", "deploy", "succeed", "succeed", "scale", "undeploy", "delete", "fail", "look"])
+        if asked == "look":
+            await due.bring_up(yard.database, yard.id, now=now, ids=IDS)
+            continue
+        if asked == "create" or not made:
+            kind = chance.choice(list(machines))
+            new = NewDeployment(kind, f"{kind} {len(made)}", profile=chance.choice(machines[kind]))
+            one = await yard.create(new, now=now)
+            made[one.id], spent[one.id] = (kind, one.state), Fraction(0)
+            continue
+        chosen = chance.choice(list(made))
+        kind, state = made[chosen]
+        author, led = yard.author(now), TRANSITIONS[kind].get((state, asked))
+        asks: dict[str, Callable[[], Awaitable[Deployment]]] = {
+            "deploy": partial(deployments.deploy, yard.desk, chosen, author),
+            "succeed": partial(deployments.succeed, yard.desk, chosen, author),
+            "fail": partial(deployments.fail, yard.desk, chosen, author, reason="no"),
+            "scale": partial(
+                deployments.scale, yard.desk, chosen, author,
+                replicas=chance.randint(1, 9), profile=chance.choice([None, *machines[kind]]),
+            ),
+            "undeploy": partial(deployments.undeploy, yard.desk, chosen, author),
+            "delete": partial(deployments.delete, yard.desk, chosen, author),
+        }  # fmt: skip
+        if led is None:
+            assert (await refused(asks[asked]())).code == "invalidTransition"
+            continue
+        after = await asks[asked]()
+        assert after.state == led
+        made[chosen] = kind, led
+        begun, profile, replicas = since.pop(chosen, (now, None, 0))
+        if profile is not None:
+            time = (now - begun) // dt.timedelta(microseconds=1)
+            spent[chosen] += Fraction(parse_credits(SHIPPED[profile][1]) * time * replicas, 3_600 * 10**6)
+        if led == "deployed":
+            since[chosen] = now, after.profile, after.replicas
+    assert len(made) > 3 and any(spent.values())
+    for chosen, (begun, profile, replicas) in since.items():
+        await deployments.undeploy(yard.desk, chosen, yard.author(now))
+        time = (now - begun) // dt.timedelta(microseconds=1)
+        spent[chosen] += Fraction(parse_credits(SHIPPED[profile or ""][1]) * time * replicas, 3_600 * 10**6)
+    charged = 0
+    for chosen in made:
+        seen = (await queries.several(yard.database, yard.id, [chosen], now=now))[0]
+        # One counter for all that have the same price: what rounding moves between two deployments is a nano-credit
+        # at each piece; over all of them it is one for each price and billing period.
+        assert abs(seen.credits - spent[chosen]) < 100
+        assert (await yard.charged(seen.deployment))[1] == seen.credits
+        charged += seen.credits
+    assert abs(charged - sum(spent.values())) <= 8
+    assert await make.differences(yard.database, yard.id) == []
+
+
 async def test_a_report_from_a_clock_that_is_behind_never_undoes_time_that_was_charged(yard: Yard) -> None:
     one = await yard.running()
     await due.bring_up(yard.database, yard.id, now=T0 + HOUR, ids=IDS)
@@ -495,3 +563,32 @@ async def test_profiles_ship_once_and_an_operators_stays(database: Database) -> 
         key: profile for key, (profile, _) in SHIPPED.items() if key != "guardrail-4x16"
     }
     await profiles.put(database, SHIPPED["guardrail-4x16"][0], Operator("op", T0, IDS))
+
+
+async def test_the_installations_limits_are_those_of_its_settings(yard: Yard) -> None:
+    async def counting(workspace_id: UUID) -> Limits:
+        async with yard.database.read() as conn:
+            return await limits.effective(conn, workspace_id)
+
+    async def own(conn: Connection) -> None:
+        await limits.put(conn, yard.id, OwnLimits(negative_limit=-NANO), T0)
+
+    other = IDS.new(T0)
+    await yard.database.run(own)
+    try:
+        for threshold in (7 * NANO, 7 * NANO, 9 * NANO):
+            said = Limits(deploy_threshold=threshold, comply_seconds=60)
+            await ship_default(yard.database, said, T0)
+            assert await counting(other) == said
+            assert await counting(yard.id) == replace(said, negative_limit=-NANO)
+    finally:
+        await ship_default(yard.database, Limits(), T0)
+    assert await counting(other) == Limits()
+    for wrong in (
+        Limits(deploy_threshold=0),
+        Limits(low_limit=-1),
+        Limits(low_limit=6 * NANO),
+        Limits(negative_limit=0),
+        Limits(comply_seconds=0),
+    ):
+        assert (await refused(ship_default(yard.database, wrong, T0))).code == "invalidLimits"
