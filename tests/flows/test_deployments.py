@@ -419,10 +419,10 @@ async def test_whatever_is_asked_in_whatever_order_time_is_charged_as_it_was_dep
         seen = (await queries.several(yard.database, yard.id, [chosen], now=now))[0]
         # One counter for all that have the same price: what rounding moves between two deployments is a nano-credit
         # at each piece; over all of them it is one for each price and billing period.
-        assert abs(seen.credits - spent[chosen]) < 100
+        assert abs(Fraction(seen.credits) - spent[chosen]) < Fraction(100)
         assert (await yard.charged(seen.deployment))[1] == seen.credits
         charged += seen.credits
-    assert abs(charged - sum(spent.values())) <= 8
+    assert abs(charged - sum(spent.values(), Fraction(0))) <= Fraction(8)
     assert await make.differences(yard.database, yard.id) == []
 
 
