@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
-from tallystick.flows import due
+from tallystick.flows import due, overdue
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import audit, ledger, workspaces
@@ -80,9 +80,10 @@ async def _step(conn: Connection, workspace_id: UUID, to: dt.datetime, ids: Ids)
     at = await workspaces.lock_clock(conn, workspace_id)
     if at is None or at >= to:
         return to if at is None else at
-    due_at = await workspaces.next_due(conn, workspace_id)
+    due_at = await workspaces.next_due(conn, workspace_id, at)
     now = to if due_at is None else min(to, max(due_at, at + STEP))
     await workspaces.set_clock(conn, workspace_id, now)
     books = await due.lock(conn, {workspace_id}, now=now, ids=ids)
     await ledger.save_books(conn, books, now)
+    await overdue.tell_in(conn, workspace_id, now=now, ids=ids)
     return now

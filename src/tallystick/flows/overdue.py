@@ -17,25 +17,30 @@ _SWEEP: Final = 200
 
 
 async def stop_overdue(database: Database, *, now: dt.datetime, ids: Ids) -> int:
-    """Tell of each deployment that the platform was to stop by now, by the clock of its workspace; how many there were.
+    """Tell of each deployment that the platform was to stop by now; how many there were. No workspace on a test clock.
 
     Each is told once a stop, in the transaction that puts it in its history. Safe to run by many at once.
     """
     async with database.read() as conn:
         found = await running.overdue(conn, now, _SWEEP)
     told = 0
-    for workspace_id, deployment_id, at in found:
+    for workspace_id, deployment_id in found:
 
         async def work(
             conn: Connection,
             workspace_id: UUID = workspace_id,
             deployment_id: UUID = deployment_id,
-            at: dt.datetime = at,
         ) -> bool:
-            return await _tell(conn, workspace_id, deployment_id, at, ids)
+            return await _tell(conn, workspace_id, deployment_id, now, ids)
 
         told += await database.run(work)
     return told
+
+
+async def tell_in(conn: Connection, workspace_id: UUID, *, now: dt.datetime, ids: Ids) -> None:
+    """The same for one workspace, each at the instant at which it became late; for whoever moves its clock to `now`."""
+    for deployment_id, comply_by in await running.overdue_of(conn, workspace_id, now):
+        await _tell(conn, workspace_id, deployment_id, comply_by, ids)
 
 
 async def _tell(conn: Connection, workspace_id: UUID, deployment_id: UUID, at: dt.datetime, ids: Ids) -> bool:

@@ -66,10 +66,17 @@ async def add_days(conn: Connection, workspace_id: UUID, days: Mapping[Day, tupl
     await conn.execute(SQL["add_days"], given)
 
 
-async def overdue(conn: Connection, now: dt.datetime, most: int) -> list[tuple[UUID, UUID, dt.datetime]]:
-    """What was to be stopped by now and was not: workspace, deployment, and what time it is there."""
+async def overdue(conn: Connection, now: dt.datetime, most: int) -> list[tuple[UUID, UUID]]:
+    """What was to be stopped by now and was not, as workspace and deployment; no workspace with a test clock."""
     rows = await (await conn.execute(SQL["overdue"], {"now": now, "most": most})).fetchall()
-    return [(row["workspace_id"], row["id"], row["now"]) for row in rows]
+    return [(row["workspace_id"], row["id"]) for row in rows]
+
+
+async def overdue_of(conn: Connection, workspace_id: UUID, now: dt.datetime) -> list[tuple[UUID, dt.datetime]]:
+    """What one workspace was to have stopped by now and has not, and by when each."""
+    given = {"workspace_id": workspace_id, "now": now}
+    rows = await (await conn.execute(SQL["overdue_of"], given)).fetchall()
+    return [(row["id"], row["comply_by"]) for row in rows]
 
 
 async def clear_stage(conn: Connection) -> None:

@@ -37,11 +37,11 @@ ON CONFLICT (workspace_id, deployment_id, day, profile) DO UPDATE
 SET microseconds = t.microseconds + excluded.microseconds, credits = t.credits + excluded.credits
 
 -- name: overdue
--- What had to be stopped by now, was not, and was not told yet, each by the clock of its workspace.
-SELECT d.workspace_id, d.id, coalesce(w.clock_at, %(now)s::timestamptz) AS now
+-- What had to be stopped by now, was not, and was not told yet. By a test clock it is for whoever moves that.
+SELECT d.workspace_id, d.id
 FROM deployment AS d
 JOIN workspace AS w ON w.id = d.workspace_id
-WHERE d.state = 'stopping' AND d.comply_by <= coalesce(w.clock_at, %(now)s::timestamptz)
+WHERE d.state = 'stopping' AND d.comply_by <= %(now)s::timestamptz AND w.clock_at IS NULL
     AND NOT EXISTS (
         SELECT FROM deployment_change AS c
         WHERE c.workspace_id = d.workspace_id AND c.deployment_id = d.id AND c.asked = 'overdue'
@@ -53,6 +53,18 @@ LIMIT %(most)s::int
 -- name: clear_stage
 -- Its rows go with the transaction, in which more than one commit's may be added.
 DELETE FROM stage_event
+
+-- name: overdue_of
+-- The same of one workspace, in order of time.
+SELECT d.id, d.comply_by
+FROM deployment AS d
+WHERE d.workspace_id = %(workspace_id)s::uuid AND d.state = 'stopping' AND d.comply_by <= %(now)s::timestamptz
+    AND NOT EXISTS (
+        SELECT FROM deployment_change AS c
+        WHERE c.workspace_id = %(workspace_id)s::uuid AND c.deployment_id = d.id AND c.asked = 'overdue'
+            AND c.at >= d.comply_by
+    )
+ORDER BY d.comply_by, d.id
 
 -- name: is_overdue
 SELECT d.id

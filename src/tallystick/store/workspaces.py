@@ -58,9 +58,11 @@ async def set_clock(conn: Connection, workspace_id: UUID, at: dt.datetime) -> No
     await conn.execute(SQL["set_clock"], {"id": workspace_id, "at": at})
 
 
-async def next_due(conn: Connection, workspace_id: UUID) -> dt.datetime | None:
-    """When something is due next on a workspace: what its balances wait for, or a deployment that has to be stopped."""
-    row = await (await conn.execute(SQL["next_due"], {"workspace_id": workspace_id})).fetchone()
+async def next_due(conn: Connection, workspace_id: UUID, after: dt.datetime) -> dt.datetime | None:
+    """When something is due next on a workspace: what its balances wait for, or, after an instant, a stop that has to be
+    confirmed."""
+    given = {"workspace_id": workspace_id, "after": after}
+    row = await (await conn.execute(SQL["next_due"], given)).fetchone()
     if row is None:
         raise AssertionError("a minimum answers a row")
     found: dt.datetime | None = row["due_at"]

@@ -28,5 +28,8 @@ UPDATE workspace SET clock_at = %(at)s::timestamptz WHERE id = %(id)s::uuid;
 -- name: next_due
 SELECT least(
     (SELECT min(due_at) FROM balance WHERE workspace_id = %(workspace_id)s::uuid),
-    (SELECT min(comply_by) FROM deployment WHERE workspace_id = %(workspace_id)s::uuid AND comply_by IS NOT NULL)
+    (
+        SELECT min(comply_by) FROM deployment
+        WHERE workspace_id = %(workspace_id)s::uuid AND state = 'stopping' AND comply_by > %(after)s::timestamptz
+    )
 ) AS due_at;
