@@ -59,7 +59,7 @@ async def set_clock(conn: Connection, workspace_id: UUID, at: dt.datetime) -> No
 
 
 async def next_due(conn: Connection, workspace_id: UUID, after: dt.datetime) -> dt.datetime | None:
-    """When something is due next on a workspace: what its balances wait for, or, after an instant, a stop that has to be
+    """When something is due next on a workspace: what its balances wait for, or after an instant a stop that has to be
     confirmed."""
     given = {"workspace_id": workspace_id, "after": after}
     row = await (await conn.execute(SQL["next_due"], given)).fetchone()
