@@ -14,8 +14,11 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from tallystick.domain.credits.limits import OwnLimits
+from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
-from tallystick.store.database import Database
+from tallystick.store import limits
+from tallystick.store.database import Connection, Database
 from tests import deploying, make, tills
 
 HISTORIES = int(os.environ.get("TALLY_TEST_HISTORIES", "6"))
@@ -40,6 +43,12 @@ asked = st.one_of(
     ),
     st.tuples(st.just("use"), st.integers(1, 12)),
     st.tuples(st.just("hold"), st.integers(1, 8), st.sampled_from([60, 200, 900])),
+)
+own_limits = st.builds(
+    OwnLimits,
+    low_limit=st.sampled_from([None, 0, 4 * NANO]),
+    negative_limit=st.sampled_from([None, -1, -40 * NANO]),
+    metering_seconds=st.sampled_from([None, None, 97, 900]),
 )
 Step = tuple[dt.timedelta, Any, bool]
 steps = st.lists(st.tuples(st.builds(lambda a, b: a + b, gaps, odd), asked, st.booleans()), min_size=3, max_size=9)
@@ -92,20 +101,27 @@ class Shop:
                 raise
 
 
-async def tell(database: Database, given: int, history: list[Step]) -> None:
+async def tell(database: Database, given: int, own: OwnLimits, history: list[Step]) -> None:
     prompt, late = await Shop.open(database, given), await Shop.open(database, given)
+    step = own.metering_seconds * SECOND if own.metering_seconds else TICK
+
+    async def limit(conn: Connection) -> None:
+        for shop in (prompt, late):
+            await limits.put(conn, shop.workspace_id, own, T0)
+
+    await database.run(limit)
     now = T0
     await deploying.settle(database, prompt.workspace_id, now)
     await deploying.settle(database, late.workspace_id, now)
     for place, (gap, what, is_settled) in enumerate(history):
-        await deploying.each(database, prompt.workspace_id, now, now + gap, TICK)
+        await deploying.each(database, prompt.workspace_id, now, now + gap, step)
         now += gap
         if is_settled:
             await deploying.settle(database, late.workspace_id, now - gap / 3)
         await prompt.do(now, what, place)
         await late.do(now, what, place)
     end = now + 40 * TICK
-    await deploying.each(database, prompt.workspace_id, now, end, TICK)
+    await deploying.each(database, prompt.workspace_id, now, end, step)
     await deploying.settle(database, late.workspace_id, end)
     first, second = [await deploying.ledger_of(database, one.workspace_id) for one in (prompt, late)]
     for one, other in zip(first, second, strict=True):
@@ -129,6 +145,7 @@ def runner(database_url: str) -> Any:
 @settings(max_examples=HISTORIES, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @example(
     given=12,
+    own=OwnLimits(),
     history=[
         (SECOND, ("deploy", "gpu-t4", 2), False),
         (245 * SECOND, ("hold", 5, 200), False),
@@ -137,9 +154,9 @@ def runner(database_url: str) -> Any:
         (600 * SECOND, ("deploy", "gpu-t4", 1), False),
     ],
 )
-@given(given=st.integers(1, 60), history=steps)
+@given(given=st.integers(1, 60), own=own_limits, history=steps)
 def test_whenever_it_is_settled_it_comes_to_the_same(
-    runner: tuple[asyncio.Runner, Database], given: int, history: list[Step]
+    runner: tuple[asyncio.Runner, Database], given: int, own: OwnLimits, history: list[Step]
 ) -> None:
     loop, database = runner
-    loop.run(tell(database, given, history))
+    loop.run(tell(database, given, own, history))
