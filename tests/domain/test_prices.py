@@ -403,6 +403,7 @@ def test_the_shipped_meters_have_the_slugs_and_categories_of_the_interface() -> 
         "orchestration.execution": "native.execution",
         "deployment.time": "native.hosting",
         "fine_tuning.job": "native.fineTuning",
+        "fine_tuning.time": "native.fineTuning",
         "guardrail.time": "native.guardrail",
         "script.time": "native.script",
         "asset.created": "native.asset",
