@@ -31,6 +31,7 @@ from tallystick.queries import deployments as queries
 from tallystick.store import limits
 from tallystick.store.database import Connection, Database
 from tests import make
+from tests.flows.test_running_survives import DiedError, dying_at
 from tests.make import IDS, Meter
 
 T0 = dt.datetime(2026, 3, 14, 9, 41, 7, 250_001, tzinfo=dt.UTC)
@@ -317,6 +318,38 @@ async def test_the_same_request_again_is_the_same_deployment(yard: Yard) -> None
     late = await deployments.succeed(yard.desk, made[0].id, yard.author(T0 + HOUR, key="up", route="report"))
     assert late.state == "ready"
     assert await yard.charged(made[0]) == (3_600 * 10**6, HOURLY)
+
+
+async def test_whoever_dies_at_any_step_of_a_change_has_changed_nothing(yard: Yard) -> None:
+    async def everything() -> list[dict[str, Any]]:
+        tables = ("deployment", "deployment_change", "deployment_day", "usage_event", "audit_entry", "fact", "resource")
+        counted = ", ".join(f"(SELECT count(*) FROM {table} WHERE workspace_id = w.id) AS {table}" for table in tables)
+        query = f"SELECT {counted}, (SELECT sum(seq) FROM balance WHERE workspace_id = w.id) AS seq"
+        return await make.rows(yard.database, f"{query} FROM workspace AS w WHERE w.id = %s", yard.id)
+
+    async def dying(ask: Callable[[], Awaitable[Deployment]]) -> Deployment:
+        before = await everything()
+        for statement in range(1, 200):
+            try:
+                with dying_at(statement):
+                    done = await ask()
+            except DiedError:
+                assert await everything() == before, f"half of it is there after {statement}"
+            else:
+                assert statement > 10, "there were steps to die at"
+                return done
+        raise AssertionError("it never gets through")
+
+    one = await dying(lambda: deployments.create(yard.desk, SCRIPT, yard.author(key="a", route="create")))
+    assert (await deployments.create(yard.desk, SCRIPT, yard.author(key="a", route="create"))).id == one.id
+    await dying(lambda: deployments.succeed(yard.desk, one.id, yard.author(T0)))
+    await dying(lambda: deployments.scale(yard.desk, one.id, yard.author(T0 + HOUR), replicas=4))
+    await dying(lambda: deployments.undeploy(yard.desk, one.id, yard.author(T0 + 3 * HOUR)))
+    await dying(lambda: deployments.delete(yard.desk, one.id, yard.author(T0 + 3 * HOUR)))
+    assert await yard.charged(one) == (9 * 3_600 * 10**6, 9 * HOURLY)
+    kinds = ["created", "deployed", "scaled", "undeployed", "deleted"]
+    assert sorted(kind for kind, _ in await yard.facts()) == sorted(f"deployment.{kind}" for kind in kinds)
+    assert await make.differences(yard.database, yard.id) == []
 
 
 async def test_of_many_reports_at_once_one_counts(yard: Yard) -> None:
