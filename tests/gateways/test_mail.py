@@ -166,6 +166,12 @@ async def test_without_tls_nothing_is_sent_and_no_password_told() -> None:
     assert "secret" not in error.why
 
 
+async def test_a_server_without_tls_gets_nothing_also_where_it_asks_for_no_login() -> None:
+    with mailbox() as box:
+        error = await refused(box, scheme="smtp")
+        assert (error.is_final, box.offered) == (False, 0)
+
+
 async def test_starttls_and_login(trusted: ssl.SSLContext) -> None:
     with mailbox(starttls=trusted, login=(b"ada@acme", b"s e/cret")) as box:
         await post(box, "smtp", "ada%40acme:s%20e%2Fcret@", "localhost").send(MAIL)

@@ -8,8 +8,11 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.telling import facts as kinds
+from tallystick.flows.telling import Letterhead
 from tallystick.gateways.mail import Post, Sender, Server
+from tallystick.kernel.errors import TallystickError
 from tallystick.runtime import Runtime
+from tallystick.settings import Settings
 from tallystick.surfaces import telling
 from tests.mailbox import mailbox
 from tests.surfaces.conftest import NOW, Caller, House, new_house
@@ -107,6 +110,22 @@ async def test_the_job_sends_over_smtp_and_an_operator_retries_what_died(
         assert list(box.counts) == [mail["messageId"]]
         again = await house.operator.post(f"{path}/retry")
         assert (again.status_code, again.json()["reason"]) == (409, "mailAlreadySent")
+
+
+async def test_the_settings_say_where_mails_go_and_who_signs(database_url: str) -> None:
+    told = {"mail_from": "Acme AI <billing@acme.example>", "support_email": "help@acme.example"}
+    settings = Settings(database_url=database_url, smtp_url="smtps://ada:secret@mail.acme.example", **told)
+    opened = await Runtime.open(settings, prepare=False)
+    try:
+        assert opened.post is not None
+        assert opened.letterhead == Letterhead("Acme AI", "acme.example", "help@acme.example", None, is_sent=True)
+    finally:
+        await opened.close()
+    for wrong in ({"smtp_url": "https://ada:secret@mail.acme.example"}, {"mail_from": "Acme"}):
+        with pytest.raises(TallystickError) as caught:
+            await Runtime.open(Settings(database_url=database_url, **wrong), prepare=False)
+        assert caught.value.code == "invalidSetting"
+        assert "secret" not in repr(caught.value)
 
 
 async def test_everybody_says_for_themselves_which_mails_they_want(
