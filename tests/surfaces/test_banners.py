@@ -108,11 +108,13 @@ async def test_without_billing_rights_nobody_sees_a_figure(house: House) -> None
 
 async def test_free_credits_that_expired_stay_on_top_until_something_is_granted(house: House, operator: Caller) -> None:
     grants = (await house.owner.get("/v1/grants")).json()["grants"]
-    free = next(grant for grant in grants if grant["unit"] == "credits")
+    free = next(grant for grant in grants if grant["unit"] == "credits" and grant["source"] == "free")
+    given = {"workspaceUuid": str(house.uuid), "unit": "credits", "amount": 1, "reason": "before"}
+    assert (await operator.post("/v1/grants", given)).status_code == 201
     await use(house, "62.5")
     body = {"workspaceUuid": str(house.uuid), "reason": "the trial of our product is over"}
     assert (await operator.post(f"/v1/grants/{free['uuid']}/expire", body)).status_code == 200
-    [banner] = await banners(house.owner)
+    banner = (await banners(house.owner))[0]
     assert (banner["kind"], banner["removable"]) == ("freeExpired", False)
     assert banner["message"] == "Your free credits expired 14 Mar 2026 (12.50 unused)."
     assert banner["action"]["label"] == "Upgrade"

@@ -1,5 +1,6 @@
 """What an operator does by hand, through the API: corrections, grants ended early, limits, and the audit log."""
 
+import asyncio
 import datetime as dt
 from typing import Any
 
@@ -300,3 +301,22 @@ async def test_a_workspace_sees_its_own_entries_and_an_operator_those_of_all(hou
 async def test_filters_that_make_no_sense_are_refused(house: House, params: dict[str, str], reason: str) -> None:
     refused = await house.owner.get("/v1/audit", params=params)
     assert (refused.status_code, refused.json()["reason"]) == (400, reason)
+
+
+async def test_corrections_at_once_never_take_more_than_there_is(house: House) -> None:
+    answers = await asyncio.gather(*(adjust(house, -20) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 409, 409, 409]
+    assert (await balance(house))["posted"] == 15
+
+
+async def test_what_is_kept_for_holds_is_not_taken_back_but_owed(house: House) -> None:
+    held = await house.owner.post("/v1/holds", {"amounts": {"credits": 10}})
+    await expire(house, await grant_of(house))
+    assert (await adjust(house, -1)).status_code == 409
+    assert (await adjust(house, -1, allowNegative=True)).status_code == 201
+    settled = await house.owner.post(f"/v1/holds/{held.json()['hold']['id']}/settle", {"amounts": {"credits": 10}})
+    assert settled.status_code == 200
+    assert (await balance(house))["posted"] == -1
+    subscription = (await house.owner.get("/v1/billing/subscriptions")).json()["subscription"]
+    remaining = subscription["subscriptionAvailableCreditsCount"] - subscription["subscriptionCreditsUsedCount"]
+    assert remaining + subscription["additionalAvailableCreditsCount"] == -1

@@ -43,7 +43,7 @@ async def _current(conn: Connection, workspace_id: UUID, *, support: Support, no
         conn,
         (SQL["gauges"], given),
         (SQL["scene"], given | {"out_of_credits": OUT_OF_CREDITS}),
-        (SQL["expired_free"], given | {"now": now}),
+        (SQL["expired_free"], given),
         limits.question(workspace_id),
     )
     if not scenes:

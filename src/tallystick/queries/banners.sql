@@ -18,18 +18,14 @@ LEFT JOIN billing_period AS d
 WHERE w.id = %(workspace_id)s::uuid
 
 -- name: expired_free
--- Free grants that ended with something left, where nothing was granted since.
-SELECT g.unit, sum(g.expired)::bigint AS expired,
-    max(coalesce(g.ended_at, least(g.expires_at, %(now)s::timestamptz))) AS expired_at
-FROM credit_grant AS g
-WHERE g.workspace_id = %(workspace_id)s::uuid AND g.source = 'free' AND g.expired > 0
-    AND (g.ended_at IS NOT NULL OR g.kept > 0)
-    AND NOT EXISTS (
-        SELECT FROM credit_grant AS n
-        WHERE n.workspace_id = %(workspace_id)s::uuid AND n.unit = g.unit AND n.source <> 'history' AND n.id <> g.id
-            AND n.created_at >= coalesce(g.ended_at, least(g.expires_at, %(now)s::timestamptz))
-    )
-GROUP BY g.unit
+-- Free grants that ended with something left within the present allocation: nothing was granted since.
+SELECT b.unit, ((sum((f.data ->> 'amount')::numeric)) * 1000000000)::bigint AS expired, max(f.at) AS expired_at
+FROM balance AS b
+JOIN fact AS f ON f.workspace_id = b.workspace_id AND f.workspace_id = %(workspace_id)s::uuid
+    AND f.kind IN ('credits.expired', 'tool_runs.expired') AND f.kind = b.unit || '.expired'
+    AND (f.data ->> 'free')::boolean AND (f.data ->> 'allocationNo')::bigint = b.allocation_no
+WHERE b.workspace_id = %(workspace_id)s::uuid
+GROUP BY b.unit
 
 -- name: dismissals
 SELECT banner

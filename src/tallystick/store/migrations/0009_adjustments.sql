@@ -1,4 +1,4 @@
--- An operator takes credits back: a kind of transaction of its own.
+-- An operator takes credits back: a kind of transaction of its own; and what is looked for by its time or kind.
 
 ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check;
 
@@ -8,3 +8,6 @@ ALTER TABLE ledger_transaction ADD CONSTRAINT ledger_transaction_kind_check
 CREATE INDEX audit_entry_at ON audit_entry (workspace_id, at);
 
 CREATE INDEX audit_entry_latest ON audit_entry (at);
+
+-- What is asked for each banner: free credits that ended.
+CREATE INDEX fact_expired ON fact (workspace_id) WHERE kind IN ('credits.expired', 'tool_runs.expired');
