@@ -113,6 +113,9 @@ def negative_reached(fact: Fact, about: Circumstances) -> Draft:
         ],
         details=_about(fact, about),
     )
+    stopped_ones = fact.data.get("deploymentUuids")
+    if isinstance(stopped_ones, list) and stopped_ones:
+        draft.details.append(Detail("Deployments to stop", f"{len(stopped_ones):,}"))
     draft.paragraphs.append(OUT_OF_CREDITS)
     draft.paragraphs.append(
         f"The credits of {name(about.workspace)} fell to the negative limit of {figures.amount(limit)}. All "
@@ -204,14 +207,19 @@ def endpoint_disabled(fact: Fact, about: Circumstances) -> Draft:
 
 
 def _endpoint_draft(fact: Fact, about: Circumstances, title: str, what: str, step: str) -> Draft:
-    url = fact.data.get("url")
+    url, why = str(fact.data.get("url") or ""), _text(fact.data, "error")
+    since = moment(fact.data, "failingSince", about.zone)
+    rows = [("Workspace", name(about.workspace)), ("Failing since", since), ("Last error", why)]
     return Draft(
         subject=f"{title} in {name(about.workspace)}",
         headline=title,
         tone="warning",
         label="Webhook",
         paragraphs=[what],
-        details=[Detail("Endpoint", str(url), is_code=True)] if url else [],
+        details=[
+            *([Detail("Endpoint", url, is_code=True)] if url else []),
+            *(Detail(label, value) for label, value in rows if value),
+        ],
         steps=[step],
         may_top_up=False,
     )
