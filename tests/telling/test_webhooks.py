@@ -349,6 +349,22 @@ async def test_a_turn_ends_though_there_is_more_to_do(
     assert 0 < await sender(database, clock=clock, bounds=Bounds(of_endpoint=1)).turn() < 30
 
 
+async def test_an_endpoint_that_cannot_be_posted_to_holds_up_no_other(
+    database: Database, workspace_id: UUID, receiver: Receiver
+) -> None:
+    broken = await endpoint(database, workspace_id, receiver.url("/broken"))
+    await endpoint(database, workspace_id, receiver.url("/ok"))
+    await database.run(
+        lambda conn: conn.execute("UPDATE webhook_endpoint SET secret = 'whsec_x' WHERE id = %s", [broken.id])
+    )
+    await tell(database, workspace_id, 3)
+    await fan(database)
+    assert await sender(database).turn() == 6
+    assert len(receiver.received) == 3
+    errors = {one["error"] for one in await attempts(database, workspace_id)}
+    assert errors == {None, "Not sent: Error"}
+
+
 async def test_what_comes_of_an_attempt_that_another_has_followed_changes_nothing_but_for_a_success(
     database: Database, workspace_id: UUID, receiver: Receiver
 ) -> None:

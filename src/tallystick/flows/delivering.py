@@ -29,7 +29,6 @@ from tallystick.domain.telling.webhooks import (
 from tallystick.gateways.webhooks import Letter as Posted
 from tallystick.gateways.webhooks import WebhookPoster
 from tallystick.kernel.clock import Clock
-from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import audit, deliveries, facts, webhooks, workspaces
 from tallystick.store.database import Connection, Database
@@ -98,7 +97,7 @@ class Sender:
     async def _claim(self, now: dt.datetime) -> list[Letter]:
         try:
             return await self._claimed(now)
-        except TallystickError as error:
+        except Exception as error:  # noqa: BLE001 - what is on its way goes on; the turn raises it at its end
             self._trouble = error
             return []
 
@@ -142,8 +141,8 @@ class Sender:
             await record(
                 self.database, letter, tried, attempts_max=self.attempts_max, jitter=jitter, now=now, ids=self.ids
             )
-        except TallystickError as error:
-            # What it was on its way to is sent again when its claim has ended.
+        except Exception as error:  # noqa: BLE001 - the others on their way go on; the turn raises it at its end
+            # What it was on its way with is sent again when its claim has ended.
             self._trouble = error
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 import httpx2
+import structlog
 from standardwebhooks import Webhook
 
 from tallystick import __version__
@@ -17,6 +18,8 @@ from tallystick.domain.telling.webhooks import LONGEST_ANSWER
 from tallystick.kernel.addresses import Address, AddressRefused, Allowed
 
 _LONGEST_ERROR: Final = 300
+
+_log = structlog.get_logger("tallystick.webhooks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,10 @@ class WebhookPoster:
         except AddressRefused as refused:
             error = str(refused)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, UnicodeError) as broken:
-            error = f"{_KINDS.get(type(broken), 'Not reached')}: {broken or type(broken).__name__}"
+            error = f"{_KINDS.get(type(broken), 'Not reached')}: {str(broken) or type(broken).__name__}"
+        except Exception as unforeseen:  # noqa: BLE001 - one odd endpoint must not keep the others from theirs
+            _log.exception("webhook not posted", webhook_id=letter.webhook_id)
+            error = f"Not sent: {type(unforeseen).__name__}"
         # A receiver that said yes has taken it, however its answer went on.
         return Answer(
             milliseconds=int((loop.time() - begun) * 1000),
@@ -154,7 +160,7 @@ def _request(letter: Letter, at: dt.datetime) -> httpx2.Request:
 
 def _storable(text: str) -> str:
     """Without what no database takes."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 @cache
