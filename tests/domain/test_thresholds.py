@@ -1,9 +1,12 @@
 """Which thresholds a movement tells, case by case (rules M18, M19)."""
 
 import datetime as dt
+from fractions import Fraction
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallystick.domain.credits.accounts import Balance
 from tallystick.domain.credits.grants import Grant, GrantTerms, new_grant
@@ -65,6 +68,22 @@ def test_of_several_thresholds_passed_at_once_the_highest_is_told_and_none_twice
     told: int, remaining: int, expected: int
 ) -> None:
     assert crossed(told, remaining, 100) == expected
+
+
+@given(
+    told=st.sampled_from((0, 20, 50, 70, 80, 90, 100)),
+    allocation=st.one_of(st.integers(0, 30_000), st.integers(0, 10**17)),
+    used=st.integers(0, 20_001),
+    nudge=st.integers(-2, 2),
+)
+def test_what_is_told_is_what_is_shown(told: int, allocation: int, used: int, nudge: int) -> None:
+    """Around every two-hundredth of a percent, where a share is rounded."""
+    posted = allocation - allocation * used // 20_000 + nudge
+    exact = Fraction(1) if allocation == 0 or posted <= 0 else 1 - Fraction(posted, allocation)
+    shown = (exact * 10_000 + Fraction(1, 2)).__floor__()
+    steps = [step for step in (20, 50, 70, 80, 90) if shown >= step * 100] + [100 for _ in range(exact == 1)]
+    assert reached(posted, allocation) == max(steps, default=0)
+    assert crossed(told, posted, allocation) == max((step for step in steps if step > told), default=0)
 
 
 class Account:

@@ -17,11 +17,10 @@ THRESHOLDS: Final = (20, 50, 70, 80, 90, 100)
 ALL_USED: Final = 100
 
 _HUNDREDTHS: Final = 100
-_NEVER: Final = ALL_USED * _HUNDREDTHS + 1
 _NEXT: Final[Mapping[int, int]] = MappingProxyType(
-    {told: min((step * _HUNDREDTHS for step in THRESHOLDS if step > told), default=_NEVER) for told in (0, *THRESHOLDS)}
+    {told: 200 * min(step for step in THRESHOLDS if step > told) - 1 for told in (0, *THRESHOLDS[:-1])}
 )
-"""From which share on, in hundredths of a percent, there is something to tell."""
+"""By what was told: the share used, in twenty-thousandths, from which the next threshold is shown as reached."""
 
 
 def reached(posted: int, allocation: int) -> int:
@@ -37,8 +36,11 @@ def crossed(told: int, posted: int, allocation: int) -> int:
 
     `told` is the highest that was told of this allocation, one of `THRESHOLDS` or 0.
     """
-    share = used_hundredths(max(posted, 0), allocation)
-    return 0 if share < _NEXT[told] else _level(share)
+    # Most movements reach nothing, and every one of a commit is asked: no division for those.
+    if told == ALL_USED or 20_000 * (allocation - posted) < _NEXT[told] * allocation:
+        return 0
+    level = reached(posted, allocation)
+    return level if level > told else 0
 
 
 def _level(share: int) -> int:
