@@ -15,6 +15,7 @@ from tallystick.domain.credits.ledger import Book
 from tallystick.domain.deployments.costs import cost_of
 from tallystick.domain.deployments.deployment import RESOURCE_KINDS, Deployment
 from tallystick.domain.deployments.details import invalid
+from tallystick.domain.deployments.limits import imports_are_drafts
 from tallystick.domain.deployments.profiles import HardwareProfile, profile_not_found
 from tallystick.domain.deployments.told import TELLS, change_fact
 from tallystick.domain.metering.resources import MOST_PER_KIND, Resource, resource_id, too_many
@@ -98,10 +99,15 @@ class Site:
         }
         return decide_action("deploy", 0, funds, standing, caps.over(placed))
 
-    @property
-    def is_spent(self) -> bool:
-        """Whether credits are at zero or below, where an import makes drafts (rule M16)."""
-        return self._pair[CREDITS].balance.posted <= 0
+    async def decide_import(self) -> Decision | None:
+        """Why all of an import become drafts, None where it is made as asked (rule M16). Raises what else refuses."""
+        decision = await self.decide()
+        found = (await holds.terms(self._conn, {self._author.workspace_id})).get(self._author.workspace_id)
+        overage = overage_of(found.at_zero) if found else 0
+        if not imports_are_drafts(self._pair[CREDITS].balance.posted, overage=overage):
+            decision.check()
+            return None
+        return decision
 
     async def profile(self, kind: str, key: str | None) -> str | None:
         """The key itself. Raises `profileNotFound` unless it is hardware that a deployment of this kind may choose."""

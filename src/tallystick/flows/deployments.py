@@ -23,6 +23,9 @@ from tallystick.store.idempotency import once
 MOST_IMPORTED: Final = 200
 """Deployments in one import, at most."""
 
+_Make = Callable[[Connection, Site], Awaitable[Mapping[str, Any]]]
+"""Does what is asked; `ids` of its answer are the deployments that it is about."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
@@ -76,7 +79,7 @@ async def create(desk: Desk, new: NewDeployment, author: Author) -> Deployment:
         made = await _make(site, new, author, draft=new.draft)
         return {"ids": [str(made.id)]}
 
-    return (await _once(desk, author, make))[0]
+    return await _one(desk, author, make)
 
 
 async def import_project(desk: Desk, project: Sequence[NewDeployment], author: Author) -> Imported:
@@ -88,24 +91,15 @@ async def import_project(desk: Desk, project: Sequence[NewDeployment], author: A
         raise invalid("deployments", f"must be 1 to {MOST_IMPORTED}")
     for new in project:
         check_new(new)
-    reason: list[str | None] = [None]
 
     async def make(conn: Connection, site: Site) -> Mapping[str, Any]:
         await _check_room(conn, author, desk.most, len(project))
-        refused = None
-        if not all(new.draft for new in project):
-            decision = await site.decide()
-            if not site.is_spent:
-                decision.check()
-            refused = decision.reason
+        refused = None if all(new.draft for new in project) else await site.decide_import()
         ids = [(await _make(site, new, author, draft=new.draft or refused is not None)).id for new in project]
-        return {"ids": [str(one) for one in ids], "draftedBecause": refused}
+        return {"ids": [str(one) for one in ids], "draftedBecause": refused.reason if refused else None}
 
-    def keep(answer: Mapping[str, Any]) -> None:
-        reason[0] = answer["draftedBecause"]
-
-    made = await _once(desk, author, make, keep)
-    return Imported(made, reason[0])
+    made, answer = await _once(desk, author, make)
+    return Imported(made, answer["draftedBecause"])
 
 
 async def deploy(
@@ -128,7 +122,7 @@ async def deploy(
         await site.change(deployment, "deploy", at)
         return _answer(deployment)
 
-    return (await _once(desk, author, make))[0]
+    return await _one(desk, author, make)
 
 
 async def succeed(
@@ -149,7 +143,7 @@ async def succeed(
         await site.change(deployment, "succeed", at)
         return _answer(deployment)
 
-    return (await _once(desk, author, make))[0]
+    return await _one(desk, author, make)
 
 
 async def fail(desk: Desk, deployment_id: UUID, author: Author, *, reason: str) -> Deployment:
@@ -185,7 +179,7 @@ async def scale(
             await site.change(deployment, "scale", at)
         return _answer(deployment)
 
-    return (await _once(desk, author, make))[0]
+    return await _one(desk, author, make)
 
 
 async def undeploy(desk: Desk, deployment_id: UUID, author: Author, *, reason: str = "") -> Deployment:
@@ -220,18 +214,13 @@ async def _move(desk: Desk, deployment_id: UUID, author: Author, asked: str, rea
         await site.change(deployment, asked, at)
         return _answer(deployment)
 
-    return (await _once(desk, author, make))[0]
+    return await _one(desk, author, make)
 
 
-async def _once(
-    desk: Desk,
-    author: Author,
-    make: Callable[[Connection, Site], Awaitable[Mapping[str, Any]]],
-    keep: Callable[[Mapping[str, Any]], None] = lambda _: None,
-) -> list[Deployment]:
-    """Do it under lock, a repeated request only once; the deployments as they stand then."""
+async def _once(desk: Desk, author: Author, make: _Make) -> tuple[list[Deployment], Mapping[str, Any]]:
+    """Do it under lock, a repeated request only once; the deployments as they stand then, and what was answered."""
 
-    async def work(conn: Connection) -> list[Deployment]:
+    async def work(conn: Connection) -> tuple[list[Deployment], Mapping[str, Any]]:
         async def locked() -> Mapping[str, Any]:
             site = await Site.lock(conn, author, desk.catalogs)
             answer = await make(conn, site)
@@ -239,10 +228,15 @@ async def _once(
             return answer
 
         answer = await once(conn, author.request, author.now, locked)
-        keep(answer)
-        return [await deployments.find(conn, author.workspace_id, UUID(one)) for one in answer["ids"]]
+        found = [await deployments.find(conn, author.workspace_id, UUID(one)) for one in answer["ids"]]
+        return found, answer
 
     return await desk.database.run(work)
+
+
+async def _one(desk: Desk, author: Author, make: _Make) -> Deployment:
+    """The same, where there is one."""
+    return (await _once(desk, author, make))[0][0]
 
 
 async def _make(site: Site, new: NewDeployment, author: Author, *, draft: bool) -> Deployment:
