@@ -2,12 +2,15 @@
 
 import asyncio
 import datetime as dt
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from tallystick.domain.deployments.deployment import OUT_OF_CREDITS
 from tallystick.flows import due, overdue, prices
+from tallystick.flows.batches import Batch
+from tallystick.flows.names import Item
 from tallystick.flows.reprice import price_unpriced
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
@@ -28,7 +31,7 @@ async def priced(database: Database) -> Database:
     return database
 
 
-async def workspace(database: Database, amount: int, at: dt.datetime = T0, **terms: object) -> UUID:
+async def workspace(database: Database, amount: int, at: dt.datetime = T0, **terms: Any) -> UUID:
     """A workspace on Free with so many credits that do not end."""
     made = await make.bare_workspace(database, at)
     if amount:
@@ -318,7 +321,7 @@ async def test_measured_time_is_not_taken_back_by_an_event(priced: Database) -> 
     await deploying.change(priced, shop, run, "undeploy", T0 + MINUTE)
     [piece, _] = await make.rows(priced, "SELECT source_id FROM usage_event WHERE workspace_id = %s", shop)
     event = make.cancellation("c", "tallystick/deployments", piece["source_id"], shop, T0 + HOUR)
-    batch = make.Batch([make.Item(shop, event)], T0 + HOUR)
+    batch = Batch([Item(shop, event)], T0 + HOUR)
     await make.Meter(priced).book(batch)
     assert [one and one.kind for one in batch.outcomes] == ["rejected"]
     assert await make.differences(priced, shop) == []
@@ -385,3 +388,21 @@ async def test_pieces_have_no_fixed_price(priced: Database) -> None:
         await prices.add_version(
             priced, target="script.time", model="fixed", rates={"amount": "1"}, now=T0, ids=IDS, actor="test"
         )
+
+
+async def test_what_is_on_its_way_stops_too_and_what_has_no_hardware_goes_on(priced: Database) -> None:
+    shop = await workspace(priced, 3)
+    run = await deploying.deploy(priced, shop, T0, profile="gpu-t4")
+    waiting = await deploying.deploy(priced, shop, T0, key="waiting", begin="deploying")
+    draft = await deploying.deploy(priced, shop, T0, key="draft", begin="draft")
+    tool = await deploying.deploy(priced, shop, T0, profile=None, key="tool")
+    await deploying.settle(priced, shop, T0 + HOUR)
+    states = await deploying.states(priced, shop)
+    assert [states[one]["state"] for one in (run, waiting, draft, tool)] == [
+        "stopping",
+        "stopping",
+        "draft",
+        "deployed",
+    ]
+    assert {await deploying.charged(priced, shop, one) for one in (waiting, draft, tool)} == {0}
+    assert await make.differences(priced, shop) == []

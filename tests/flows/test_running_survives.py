@@ -149,8 +149,8 @@ async def alone(server_url: str) -> AsyncIterator[tuple[str, Database]]:
     database = Database(url, pool_size=3)
     await database.open()
     try:
-        async with database.admin() as conn:
-            await migrate(conn, SystemClock().now())
+        async with database.admin() as admin:
+            await migrate(admin, SystemClock().now())
         await make.catalog(database, instant("2024-01-01"))
 
         async def work(conn: Connection) -> None:

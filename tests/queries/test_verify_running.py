@@ -114,8 +114,9 @@ async def test_other_replicas_than_charged_are_named(site: Site) -> None:
         "WHERE workspace_id = %(w)s AND deployment_id = %(script)s AND asked = 'scale'"
     )
     hour = 3_600 * SECOND
-    assert sum(f.expected for one in found["deploymentTimeMissing"] for f in one.figures) == 4 * hour
-    assert sum(f.found for one in found["deploymentTimeUnfounded"] for f in one.figures) == 3 * hour
+    missing, unfounded = told(found["deploymentTimeMissing"]), told(found["deploymentTimeUnfounded"])
+    assert sum(time[1] for _, time in missing) == 4 * hour
+    assert sum(time[2] for _, time in unfounded) == 3 * hour
 
 
 @pytest.mark.parametrize(("column", "by"), [("microseconds", 5), ("credits", -1)])
@@ -126,8 +127,8 @@ async def test_a_changed_day_is_named_with_both_figures(site: Site, column: str,
         by=by,
     )
     [day] = found.pop("deploymentTimeDiffers")
-    [figure] = day.figures
-    assert (figure.name, figure.found - figure.expected) == (column, by)
+    [(_, (name, expected, there))] = told([day])
+    assert (name, there - expected) == (column, by)
     assert day.ids["day"] == T0.date() and not found
 
 
