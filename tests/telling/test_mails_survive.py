@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime as dt
+import os
 import random
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tallystick.domain.telling.facts import Fact
@@ -18,6 +21,7 @@ from tallystick.flows.mailing import LEASE
 from tallystick.store.database import Database
 from tests import make
 from tests.mailbox import Mailbox, mailbox
+from tests.serving import TALLY, environment
 from tests.telling.mortal_mailer import STEPS
 from tests.telling.post_office import empty_outbox, fan, outbox, person, post_to, send, stops
 
@@ -99,7 +103,7 @@ async def test_nothing_is_lost_though_workers_are_killed_at_any_moment(
     dice = random.Random(6)
     with mailbox() as box:
         box.at_data = lambda offered: "451 later" if offered % 5 == 0 else None
-        for turn in range(3):
+        for turn in range(2):
             now = NOW + turn * LEASE
             box.drops = turn == 1
             async with (
@@ -135,6 +139,43 @@ async def check_sent(database: Database, workspace: UUID, box: Mailbox) -> Count
     made = await outbox(database, workspace)
     assert {mail["message_id"] for mail in made} == set(box.counts)
     return box.counts
+
+
+async def test_the_worker_as_it_is_installed_tells_people(server_url: str, tmp_path: Path) -> None:
+    """`tally worker` on a database of its own, with nothing but its settings."""
+    name = f"tally_test_{os.getpid()}_mail"
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=name)
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+    try:
+        with mailbox() as box:
+            env = environment(tmp_path, url) | {
+                "TALLY_SMTP_URL": f"smtp+plain://127.0.0.1:{box.port}",
+                "TALLY_MAIL_FROM": "Acme AI <billing@acme-ai.example>",
+                "TALLY_WORKER_SECONDS": "1",
+            }
+            subprocess.run([*TALLY, "db", "migrate"], env=env, check=True, capture_output=True)
+            database = Database(url, pool_size=2)
+            await database.open()
+            workspace = await make.bare_workspace(database, NOW)
+            _, address = await person(database, workspace, "owner", NOW)
+            told = await stops(database, workspace, 3, NOW)
+            worker = await asyncio.create_subprocess_exec(*TALLY, "worker", env=env)
+            try:
+                async with asyncio.timeout(60):
+                    while {one["status"] for one in await outbox(database, workspace)} != {"sent"}:
+                        await asyncio.sleep(0.1)
+            finally:
+                worker.terminate()
+                assert await worker.wait() == 0
+                await database.close()
+        assert box.recipients == [address] * len(told)
+        assert {str(message["From"]) for message in box.messages} == {"Acme AI <billing@acme-ai.example>"}
+        assert set(box.counts.values()) == {1}
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
 async def test_mails_that_die_are_there_to_be_seen(database: Database, database_url: str, workspace: UUID) -> None:

@@ -17,13 +17,11 @@ from tallystick.kernel.ids import Ids
 from tallystick.store import audit, mails
 from tallystick.store.database import Connection, Database
 
-MAILS_AT_ONCE: Final = 20
-"""Mails that one turn takes, at most."""
+MAILS_AT_ONCE: Final = 5
+"""Mails that one turn takes, at most; each has a connection of its own, and no mail waits for another's answer."""
 
-_CONNECTIONS: Final = 5
-
-LEASE: Final = dt.timedelta(seconds=2 * MAIL_SECONDS * MAILS_AT_ONCE // _CONNECTIONS)
-"""Until when nobody else takes a mail that is being sent: twice what a turn may take."""
+LEASE: Final = dt.timedelta(seconds=2 * MAIL_SECONDS)
+"""Until when nobody else takes a mail that is being sent: twice what that may take."""
 
 
 async def take(database: Database, *, attempts_max: int, now: dt.datetime) -> list[Mail]:
@@ -55,17 +53,15 @@ async def send_taken(
 
     `jitter` draws from 0 to 1,000. `clock` says when each has ended, which may be minutes after it was taken.
     """
-    gate = asyncio.Semaphore(_CONNECTIONS)
 
     async def one(mail: Mail) -> bool:
-        async with gate:
-            try:
-                await post.send(mail)
-            except NotSentError as error:
-                await failed(database, mail, error, attempts_max=attempts_max, jitter=jitter(), now=clock())
-                return False
-            await sent(database, mail, now=clock())
-            return True
+        try:
+            await post.send(mail)
+        except NotSentError as error:
+            await failed(database, mail, error, attempts_max=attempts_max, jitter=jitter(), now=clock())
+            return False
+        await sent(database, mail, now=clock())
+        return True
 
     # All of them end, whatever happens to one: to be cut off while a server takes a mail would send it twice.
     outcomes = await asyncio.gather(*map(one, taken), return_exceptions=True)

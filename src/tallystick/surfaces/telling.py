@@ -7,8 +7,8 @@ from typing import Final
 from tallystick.flows import mailing, telling
 from tallystick.runtime import Runtime
 
-_ROUNDS: Final = 50
-"""Transactions of one turn, at most: then the job says how much it did, and goes on at its next turn."""
+_ROUNDS: Final = 100
+"""Rounds of one turn, at most: then the job says how much it did, and goes on at its next turn."""
 
 
 async def fan_out_facts(runtime: Runtime, now: dt.datetime) -> int:

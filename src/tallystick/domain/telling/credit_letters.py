@@ -51,7 +51,7 @@ def exhausted(fact: Fact, about: Circumstances) -> Draft:
     word, account = _word(unit), _account(fact, about)
     draft = Draft(
         subject=f"All {word} of {name(about.workspace)} are used",
-        headline=f"All {figures.amount(account.allocation)} {word} are used",
+        headline=f"All{f' {figures.amount(account.allocation)}' if account.allocation > 0 else ''} {word} are used",
         tone="alarm",
         label="100% used",
         figures=[*account_figures(account, unit), *_used(fact)],
