@@ -19,6 +19,7 @@ from tests.surfaces.conftest import Caller, new_house
 BORN = dt.datetime(2024, 1, 31, 10, 30, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 HOUR = dt.timedelta(hours=1)
+MINUTE = dt.timedelta(minutes=1)
 
 
 async def test_a_workspace_is_born_by_its_clock_and_lives_by_it(eras: Eras) -> None:
@@ -245,9 +246,54 @@ async def test_two_moves_at_once_are_one_after_the_other(eras: Eras) -> None:
     for era in (alone, both):
         await eventful(era)
     await alone.to(far)
-    ends = await asyncio.gather(both.to(far), both.to(near), both.to(far), both.to(near))
-    assert ends[0] == ends[2] == far and min(ends) >= near
+    path, there = f"/v1/workspaces/{both.uuid}/clock", [{"to": at.isoformat()} for at in (far, near, far, near)]
+    answers = await asyncio.gather(*(both.operator.post(path, to) for to in there))
+    assert [answers[0].status_code, answers[2].status_code] == [200, 200]
+    # One that comes when another has gone beyond it is told so.
+    assert {answers[1].json().get("reason"), answers[3].json().get("reason")} <= {None, "clockMovesForward"}
+    assert (await both.operator.get(path)).json()["clock"]["at"] == "2024-05-10T10:30:00Z"
     assert await both.history() == await alone.history()
+
+
+async def deployed(era: Era) -> None:
+    """Something runs that takes its 20 credits, goes below zero, is stopped, and never confirmed."""
+    await era.grant(20)
+    asked = {"kind": "script", "resource": "enrich", "profile": "script-4x16", "replicas": 3}
+    made = await era.owner.post("/v1/deployments", asked)
+    assert made.status_code == 201, made.text
+    uuid = made.json()["deployment"]["uuid"]
+    told = await era.owner.post(
+        f"/v1/deployments/{uuid}/report", {"status": "succeeded", "endpoint": "https://x.example"}
+    )
+    assert told.status_code == 200, told.text
+
+
+async def facts(era: Era) -> list[tuple[str, dt.datetime]]:
+    found = await make.rows(
+        era.runtime.database, "SELECT kind, at FROM fact WHERE workspace_id = %s ORDER BY at, kind", era.uuid
+    )
+    return [(row["kind"], row["at"]) for row in found]
+
+
+async def test_what_runs_is_charged_stopped_and_told_of_whatever_steps_the_clock_takes(eras: Eras) -> None:
+    end = BORN + 5 * DAY
+    told = []
+    for stops in ([], [BORN + n * 7 * HOUR for n in range(1, 17)], [BORN + 37 * HOUR + n * MINUTE for n in range(9)]):
+        era = await eras.born(BORN)
+        await deployed(era)
+        for stop in stops:
+            await era.to(stop)
+        await era.to(end)
+        told.append((await era.credits(), await facts(era)))
+        assert await make.differences(eras.database, era.uuid) == []
+    assert told[0] == told[1] == told[2]
+    kinds = [kind for kind, _ in told[0][1]]
+    assert kinds[-3:] == ["deployment.stop_requested", "limit.negative_reached", "deployment.stop_overdue"]
+    requested, overdue = (
+        next(at for kind, at in told[0][1] if kind == f"deployment.{name}")
+        for name in ("stop_requested", "stop_overdue")
+    )
+    assert overdue - requested == 5 * MINUTE
 
 
 async def test_usage_while_the_clock_moves_is_booked_at_what_it_shows(eras: Eras) -> None:

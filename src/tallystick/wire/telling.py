@@ -21,7 +21,9 @@ class FactList(Page):
 
 
 class Fact(Wire):
-    """Something that happened; `at` by the workspace's clock, `createdAt` by the machine's.
+    """Something that happened; `at` is when, `createdAt` when it was noticed, both by the workspace's clock.
+
+    `fannedAt`, when its mails and webhooks were made, is by the machine's.
 
     `data` is as webhooks post it; amounts have all their digits.
     """

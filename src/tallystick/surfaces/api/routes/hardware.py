@@ -49,13 +49,13 @@ async def put_hardware_profile(call: Call, key: str, body: wire.PutHardwareProfi
         usable=body.usable,
         components=shares or {},
         origin="operator",
-        created_at=call.now,
-        retired_at=call.now if body.retired else None,
+        created_at=call.received_at,
+        retired_at=call.received_at if body.retired else None,
     )
     await profiles.put(
         call.runtime.database,
         profile,
-        Operator(call.principal.actor, call.now, call.ids, body.reason),
+        Operator(call.principal.actor, call.received_at, call.ids, body.reason),
         hourly=None if body.credits_per_hour is None else body.credits_per_hour.nano,
     )
     found = await queries.hardware(call.runtime.database, now=call.now, kind=body.kind, retired=True)

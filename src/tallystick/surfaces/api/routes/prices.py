@@ -50,7 +50,7 @@ async def add_price(call: Call, body: wire.AddPrice) -> wire.PriceAnswer:
         valid_from=body.valid_from,
         reason=check_text(body.reason, field="reason", longest=LONGEST_DESCRIPTION, may_be_empty=True),
         credits_per_usd=Decimal(call.runtime.settings.credits_per_usd),
-        now=call.now,
+        now=call.received_at,
         ids=call.ids,
         actor=call.principal.actor,
     )
@@ -76,7 +76,7 @@ async def add_meter(call: Call, body: wire.AddMeter) -> wire.MeterAnswer:
         call.runtime.database,
         Meter(body.type, body.category, body.slug, body.unit),
         reason=check_text(body.reason, field="reason", longest=LONGEST_DESCRIPTION, may_be_empty=True),
-        now=call.now,
+        now=call.received_at,
         ids=call.ids,
         actor=call.principal.actor,
     )
