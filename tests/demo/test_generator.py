@@ -130,7 +130,8 @@ def test_one_late_and_one_corrected_event(story: tuple[dt.datetime, list[Report]
 
 def test_the_unpriced_model_is_there_for_a_month_only(story: tuple[dt.datetime, list[Report]]) -> None:
     end, reports = story
-    own = [report for report in reports if report.event["data"].get("model") == cast.UNPRICED.name]
+    answers = [report for report in reports if report.event["type"] == "llm.tokens"]
+    own = [report for report in answers if report.event["data"].get("model") == cast.UNPRICED.name]
     assert len(own) > 50
     assert min(report.at for report in own) >= end - dt.timedelta(days=30)
 

@@ -17,19 +17,21 @@ import msgspec
 import psycopg
 import pytest
 
-from tallystick.demo import cast, credentials, story
+from tallystick.demo import cast, credentials, deployed, story
 from tallystick.demo.calendar import DAYS
 from tallystick.demo.generator import SEED, events
 from tallystick.demo.run import reachable
 from tallystick.demo.story import Beginning
+from tallystick.domain.deployments.tabs import parse_span
+from tallystick.domain.metering.events import RUNNING_SOURCE
 from tallystick.domain.metering.metrics import Range
 from tallystick.kernel.clock import FrozenClock
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries import balances, discovery, subscriptions, usage
+from tallystick.queries import balances, discovery, subscriptions, tabs, usage
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
-from tests.make import rows
+from tests.make import differences, rows
 
 END = dt.datetime(2026, 3, 14, 9, 41, 7, tzinfo=dt.UTC)
 
@@ -76,8 +78,9 @@ async def test_a_story_that_was_cut_short_keeps_its_end_and_books_nothing_twice(
     expected = {report.event["id"]: report.event["data"] for report in events(SEED, END - dt.timedelta(days=DAYS), END)}
     stored = await rows(
         runtime.database,
-        "SELECT source_id, data FROM usage_event WHERE workspace_id = %s AND reverses IS NULL",
+        "SELECT source_id, data FROM usage_event WHERE workspace_id = %s AND reverses IS NULL AND source <> %s",
         told.workspace_id,
+        RUNNING_SOURCE,
     )
     assert len(stored) == len(expected)
     assert {row["source_id"]: row["data"] for row in stored} == expected
@@ -180,6 +183,34 @@ async def test_every_category_and_every_state_can_be_seen(runtime: Runtime, told
         told.workspace_id,
     )
     assert unpriced["models"] == [cast.UNPRICED.name]
+
+
+async def test_something_is_deployed_and_its_time_is_charged_to_the_second(runtime: Runtime, told: Beginning) -> None:
+    span = parse_span("90d", None, None, now=END, days_max=366)
+    for kind, status, hours in (("script", "Deployed", 2_100), ("guardrail", "Deployed", 2_000)):
+        tab = await tabs.timed(runtime.database, told.workspace_id, kind, span)
+        [row] = tab.rows
+        assert (row.status, row.resource.name != row.resource.key, tab.sums.unattributed) == (status, True, 0)
+        assert row.microseconds > hours * 3_600 * 10**6
+        assert row.credits == tab.sums.credits
+    models = await tabs.models(runtime.database, told.workspace_id, span, of=deployed.MODEL)
+    assert models.panel is not None
+    [evaluation] = models.panel.rows
+    own = next(row for row in models.rows if row.resource.key == deployed.MODEL)
+    assert (own.type, own.hosting, evaluation.status) == ("Fine-tuned", evaluation.credits, "Undeployed")
+    assert own.fine_tuning == models.sums.fine_tuning == 69 * NANO
+    assert 200 * NANO < own.hosting < 700 * NANO
+    tools = await tabs.tools(runtime.database, told.workspace_id, span)
+    assert {row.resource.key for row in tools.rows} == {tool.key for tool in cast.TOOLS}
+    assert all(row.status == "Deployed" and row.runs for row in tools.rows)
+    [count] = await rows(
+        runtime.database, "SELECT count(*) AS n FROM usage_event WHERE workspace_id = %s", told.workspace_id
+    )
+    assert 60_000 <= count["n"] <= 120_000
+
+
+async def test_verify_finds_nothing(runtime: Runtime, told: Beginning) -> None:
+    assert await differences(runtime.database, told.workspace_id, told.sandbox_id) == []
 
 
 async def test_the_wrong_event_is_taken_back_on_the_day_of_its_use(runtime: Runtime, told: Beginning) -> None:

@@ -19,6 +19,8 @@ RUNS_NOW: Final = 4_680
 _QUOTA_ENDS: Final = dt.timedelta(days=6)
 _UNPRICED_SINCE: Final = dt.timedelta(days=30)
 _BAD_DAY: Final = dt.timedelta(days=33)
+_TRAININGS: Final = (24 * 20, 24 * 62)
+"""Hours of the story in which the company's own model is trained."""
 
 
 class Report(NamedTuple):
@@ -70,7 +72,8 @@ def events(seed: str, start: dt.datetime, end: dt.datetime) -> Iterator[Report]:
     hours = [*spread(seed, start, turn, RUNS_BEFORE), *spread(seed, turn, end, RUNS_NOW)]
     for place, (hour, runs) in enumerate(hours):
         chance = Random(f"{seed} {place}")  # noqa: S311 - a story, not a secret
-        _background(chance, place, hour, tell)
+        if place in _TRAININGS:
+            _train(place, hour, tell)
         for n in range(runs):
             began = hour + HOUR * chance.randrange(10_000) / 10_000
             _any_run(_Run(f"r{place:04d}-{n:03d}", began, chance, {}, tell), end)
@@ -172,19 +175,10 @@ def _model(run: _Run, agent: cast.Agent, end: dt.datetime) -> cast.Model:
     return run.chance.choices(offered, [model.weight for model in offered])[0]
 
 
-def _background(
-    chance: Random, place: int, hour: dt.datetime, tell: Callable[[str, str, dt.datetime, dict[str, Any]], None]
-) -> None:
-    """What runs without being asked: a hosted model, guardrails and a script, each told once an hour."""
-    at = hour + dt.timedelta(minutes=59)
-    seconds = chance.randrange(300, 1_500)
-    tell(f"h{place:04d}-1", "deployment.time", at, {"deployment": "oakline-8b", "quantity": 3_600} | _scope("review"))
-    guard = {"action": "prompt-injection", "quantity": seconds} | _scope("helpdesk")
-    tell(f"h{place:04d}-2", "guardrail.time", at, guard)
-    if hour.hour % 4 == 0:
-        tell(f"h{place:04d}-3", "script.time", at, {"action": "dedupe", "quantity": 900} | _scope("inbound"))
-    if place in (24 * 20, 24 * 62):
-        tell(f"h{place:04d}-4", "fine_tuning.job", at, {"label": "oakline-8b"} | _scope("review"))
+def _train(place: int, hour: dt.datetime, tell: Callable[[str, str, dt.datetime, dict[str, Any]], None]) -> None:
+    """The company's own model is trained on what its people wrote since: by a service that reports it."""
+    data = {"model": cast.UNPRICED.name, "trainingTokens": 1_150_000, "epochs": 3, "complexity": "small"}
+    tell(f"h{place:04d}-1", "fine_tuning.job", hour + dt.timedelta(minutes=59), data | _scope("review"))
 
 
 def _errors_per_thousand(now: dt.datetime, end: dt.datetime) -> int:

@@ -5,7 +5,8 @@ booked is a duplicate; when it was told to its end, nothing is done.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -13,8 +14,9 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.demo import cast
+from tallystick.demo import cast, deployed
 from tallystick.demo.calendar import DAYS, current_period_start
+from tallystick.demo.deployed import Stage, Step
 from tallystick.demo.generator import SEED, Report, events
 from tallystick.demo.sandbox import sandbox_events
 from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, GrantTerms
@@ -54,14 +56,6 @@ PRINCIPAL: Final = Principal(
 )
 """On whose behalf the demo is made, as the audit log names it."""
 
-_BACKGROUND_PRICES: Final = {
-    "deployment.time": "0.00012",
-    "guardrail.time": "0.00004",
-    "script.time": "0.00002",
-    "fine_tuning.job": "35",
-}
-"""Credits per second, and per job."""
-
 Progress = Callable[[int], None]
 
 
@@ -82,7 +76,10 @@ async def tell(runtime: Runtime, now: dt.datetime, progress: Progress = lambda _
     beginning = await _begin(runtime, now)
     if not await _is_told(runtime, beginning, now, finish=False):
         await _furnish(runtime, beginning)
-        await _report(runtime, beginning.workspace_id, cast.KEY, _usage(beginning), beginning, progress)
+        stage = Stage(runtime, beginning.workspace_id, PRINCIPAL.actor)
+        begun = beginning.end - dt.timedelta(days=DAYS)
+        steps = deployed.steps(begun, beginning.end)
+        await _report(runtime, beginning.workspace_id, cast.KEY, _usage(beginning), beginning, progress, stage, steps)
         story = sandbox_events(SEED, beginning.end - _SANDBOX_AGE, beginning.end)
         await _report(runtime, beginning.sandbox_id, cast.SANDBOX_KEY, story, beginning, lambda _: None)
         await _is_told(runtime, beginning, now, finish=True)
@@ -171,7 +168,7 @@ async def _furnish(runtime: Runtime, beginning: Beginning) -> None:
             await members.add(
                 runtime.database, new, principal=PRINCIPAL, workspace_id=workspace_id, now=born, ids=runtime.ids
             )
-    for made in cast.resources():
+    for made in (*cast.resources(), *deployed.RESOURCES):
         attributes = dict(made.attributes)
         if "team" in attributes:
             attributes = {"teamUuid": str(resource_id(workspace_id, "team", attributes["team"]))}
@@ -184,7 +181,7 @@ async def _furnish(runtime: Runtime, beginning: Beginning) -> None:
         for connector in cast.CONNECTORS
         if connector.price is not None
     }
-    for target, amount in (targets | _BACKGROUND_PRICES).items():
+    for target, amount in targets.items():
         await prices.add_version(
             runtime.database,
             target=target,
@@ -205,11 +202,16 @@ async def _report(
     reports: Iterable[Report],
     beginning: Beginning,
     progress: Progress,
+    stage: Stage | None = None,
+    steps: Sequence[Step] = (),
 ) -> None:
-    """Book reports in chunks, each at the time of its last one."""
+    """Book reports in chunks, each at the time of its last one; `steps` are taken on `stage` between those."""
     anchor = birth(beginning.end) if workspace_id == beginning.workspace_id else beginning.end - _SANDBOX_AGE
     done = 0
-    for chunk in _chunks(reports, anchor):
+    waiting = list(steps)
+    for chunk in _chunks(reports, anchor, [step.at for step in steps]):
+        while stage is not None and waiting and waiting[0].at <= chunk[0].at:
+            await stage.take(waiting.pop(0))
         now = chunk[-1].at
         batch = Batch([_item(workspace_id, subject, report.event, now) for report in chunk], now)
         await runtime.committer.submit(batch)
@@ -220,12 +222,17 @@ async def _report(
         progress(done)
 
 
-def _chunks(reports: Iterable[Report], anchor: dt.datetime) -> Iterator[list[Report]]:
-    """None reaches over the end of a billing period, whose grants would pay for what the next one has to."""
+def _chunks(reports: Iterable[Report], anchor: dt.datetime, cuts: Sequence[dt.datetime] = ()) -> Iterator[list[Report]]:
+    """None reaches over the end of a billing period, whose grants would pay for what the next one has to, nor over one
+    of the `cuts`, in order, at which something else happens."""
     chunk: list[Report] = []
+    waiting = deque(cuts)
     ends = anchor
     for report in reports:
-        if chunk and (report.at >= ends or len(chunk) == _CHUNK):
+        is_cut = bool(waiting) and report.at >= waiting[0]
+        while waiting and report.at >= waiting[0]:
+            waiting.popleft()
+        if chunk and (report.at >= ends or len(chunk) == _CHUNK or is_cut):
             yield chunk
             chunk = []
         if report.at >= ends:
