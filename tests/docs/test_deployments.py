@@ -1,6 +1,6 @@
-"""The page about deployments says what the code says: states, hardware and prices."""
+"""The page about deployments says what the code says: states, hardware and prices. The guide runs against the demo."""
 
-from pathlib import Path
+import json
 
 import pytest
 
@@ -9,8 +9,10 @@ from tallystick.domain.deployments.deployment import ASKED, LABELS, TRANSITIONS
 from tallystick.domain.deployments.details import LANGUAGES
 from tallystick.domain.deployments.profiles import SHIPPED
 from tallystick.kernel.credits import NANO
+from tests.docs.blocks import Block, Reader, blocks
+from tests.docs.test_tour import ROOT, follow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "concepts" / "deployments.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "concepts" / "deployments.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
 
 
@@ -44,3 +46,14 @@ def test_limits_and_languages_of_the_page_are_those_that_ship() -> None:
     assert f"({LIMITS.comply_seconds} s by default)" in PAGE
     for language, version in LANGUAGES.items():
         assert f"{language} " in PAGE and version in PAGE
+
+
+def test_the_guide_to_deploying_does_what_it_says(reader: Reader) -> None:
+    printed = follow(reader, blocks(ROOT / "docs" / "guides" / "deploy-by-the-hour.md"))
+    assert all(output.strip() for block, output in printed if "DEPLOYMENT=$(" not in block.text)
+    shown = next(output for block, output in printed if "tally deployment scale" in block.text)
+    assert [line.split()[:2] for line in shown.splitlines() if line.strip().startswith("v1")] == [["v1", "Success"]]
+    assert printed[-1][1].split() == ["1", "Deployed"]
+    left = json.loads(reader.run(Block("sh", "tally deployment list --resource enrich\n")))["deployments"]
+    assert [one["status"] for one in left] == ["Ready to Deploy"]
+    assert reader.run(Block("sh", "tally verify\n"))
