@@ -82,7 +82,8 @@ async def _mails(conn: Connection, found: Sequence[Fact], letterhead: Letterhead
         new = [one for one in who if (fact.workspace_id, one.person_id, dedup) not in told]
         told |= {(fact.workspace_id, one.person_id, dedup) for one in new}
         made += _to_each(fact, dedup, new, about[fact.workspace_id], letterhead, now)
-    return made
+    # Two who make a mail about the same at once wait for each other: in one order, or not for ever.
+    return sorted(made, key=lambda mail: (mail.workspace_id, mail.person_id, mail.dedup))
 
 
 async def _circumstances(conn: Connection, workspace_id: UUID, house: House, letterhead: Letterhead) -> Circumstances:
