@@ -15,17 +15,19 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tallystick.domain.credits.limits import OwnLimits
+from tallystick.flows import prices
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.store import limits
 from tallystick.store.database import Connection, Database
 from tests import deploying, make, tills
+from tests.make import IDS
 
 HISTORIES = int(os.environ.get("TALLY_TEST_HISTORIES", "6"))
 T0 = dt.datetime(2026, 3, 2, 10, 40, 0, 250_000, tzinfo=dt.UTC)
 TICK = dt.timedelta(minutes=1)
 SECOND = dt.timedelta(seconds=1)
-PROFILES = ("script-1x2", "guardrail-4x8", "gpu-t4", "gpu-h100")
+PROFILES = ("script-1x2", "guardrail-4x8", "gpu-t4", "gpu-h100", "gpu-cheaper")
 PLAN = "brief"
 """A plan whose period, as of every workspace here, ends within the story: it began most of a month before."""
 
@@ -136,6 +138,19 @@ def runner(database_url: str) -> Any:
         database = Database(database_url, pool_size=2)
         runner.run(database.open())
         runner.run(make.catalog(database, T0 - dt.timedelta(days=400)))
+        # 60 credits an hour, but 6 for all of it beyond the first two hours: something is given back then.
+        tiers = [{"upTo": 7_200, "amount": "60", "per": 3_600}, {"upTo": None, "amount": "6", "per": 3_600}]
+        runner.run(
+            prices.add_version(
+                database,
+                target="deployment.time/gpu-cheaper",
+                model="volume",
+                rates={"tiers": tiers},
+                now=T0,
+                ids=IDS,
+                actor="test",
+            )
+        )
         runner.run(tills.plan(database, PLAN, T0 - dt.timedelta(days=100), credits=15, runs=0, run_quota=None))
         yield runner, database
         runner.run(database.close())
@@ -152,6 +167,16 @@ def runner(database_url: str) -> Any:
         (600 * SECOND, ("use", 3), False),
         (1_500 * SECOND, ("grant", 30, "free", 90), False),
         (600 * SECOND, ("deploy", "gpu-t4", 1), False),
+    ],
+)
+@example(
+    given=60,
+    own=OwnLimits(),
+    history=[
+        (SECOND, ("deploy", "gpu-cheaper", 2), False),
+        (600 * SECOND, ("grant", 40, "free", 90), False),
+        (1_500 * SECOND, ("deploy", "gpu-cheaper", 1), False),
+        (1_500 * SECOND, ("use", 3), False),
     ],
 )
 @given(given=st.integers(1, 60), own=own_limits, history=steps)

@@ -109,6 +109,7 @@ async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], n
             break
         # What is used in a period is paid by its grants, to its last microsecond.
         await running.reach(terms.period.end)
+        await _expire(pair, until, ids, lapsing, running, renewing=True)
         terms = await _renew(conn, workspace_id, pair, terms, now, ids)
     await running.reach_tick(now)
     await running.save()

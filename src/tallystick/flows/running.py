@@ -164,6 +164,12 @@ class Running:
         while self._position < until and len(batch) < _MOST_PIECES:
             start = self._position
             end = accrual.piece_end(start, until, self._costs.changes)
+            if not self._costs.is_steady(self._pieces(start, end)):
+                if batch:
+                    return batch, None
+                # Something is given back within it: what follows is looked at tick by tick.
+                end = min(end, accrual.tick_after(start, self._limits.metering_seconds))
+                until = end
 
             def follows(instant: dt.datetime, start: dt.datetime = start, left: int = posted - spent) -> bool:
                 return self._follows(left - self._costs.cost(self._pieces(start, instant)))

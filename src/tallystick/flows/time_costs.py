@@ -8,8 +8,9 @@ from uuid import UUID
 from tallystick.domain.deployments import accrual
 from tallystick.domain.deployments.deployment import Deployment
 from tallystick.domain.deployments.profiles import EVENT_TYPES, HOUR, targets_for_time
-from tallystick.domain.metering.prices import PriceBook
+from tallystick.domain.metering.prices import PriceBook, PriceVersion
 from tallystick.domain.metering.pricing import Use, amount, tariff_for_type, version_for
+from tallystick.domain.metering.rates import Volume
 from tallystick.domain.metering.rating import Quantity
 from tallystick.store import running, subscriptions, usage
 from tallystick.store.database import Connection
@@ -72,6 +73,21 @@ class TimeCosts:
         self._counters |= moved
         return total
 
+    def is_steady(self, pieces: Iterable[Piece]) -> bool:
+        """Whether what these pieces cost only grows with time; a volume price falls, for all that was used, between two
+        of its tiers."""
+        moved: dict[CounterKey, Quantity] = {}
+        for piece in pieces:
+            version = version_for(self._use(piece))
+            if version is None or not isinstance(version.compiled, Volume):
+                continue
+            key = self._counter(version, piece)
+            before = moved.get(key, self._counters.get(key, 0))
+            moved[key] = before + piece.quantity
+            if any(tier.up_to is not None and before <= tier.up_to < moved[key] for tier in version.compiled.tiers):
+                return False
+        return True
+
     def hourly(self, deployment: Deployment, at: dt.datetime) -> int | None:
         """What an hour of all replicas costs; None where it has no price."""
         tariff = tariff_for_type(self.prices, EVENT_TYPES[deployment.kind], deployment.profile)
@@ -82,18 +98,22 @@ class TimeCosts:
     def _rate(self, pieces: Iterable[Piece], moved: dict[CounterKey, Quantity]) -> int:
         total = 0
         for piece in pieces:
-            quantity = piece.quantity
-            kind, profile = piece.deployment.kind, piece.deployment.profile
-            use = Use(tariff_for_type(self.prices, EVENT_TYPES[kind], profile), piece.start, quantity)
+            use = self._use(piece)
             version = version_for(use)
             if version is None:
                 continue
             if not version.is_tiered:
                 total += amount(version, use)
                 continue
-            start = subscriptions.period_start(self._calendar, piece.start)
-            key = (self._workspace_id, version.target, start)
+            key = self._counter(version, piece)
             before = moved.get(key, self._counters.get(key, 0))
             total += amount(version, use, before)
-            moved[key] = before + quantity
+            moved[key] = before + piece.quantity
         return total
+
+    def _use(self, piece: Piece) -> Use:
+        kind, profile = piece.deployment.kind, piece.deployment.profile
+        return Use(tariff_for_type(self.prices, EVENT_TYPES[kind], profile), piece.start, piece.quantity)
+
+    def _counter(self, version: PriceVersion, piece: Piece) -> CounterKey:
+        return self._workspace_id, version.target, subscriptions.period_start(self._calendar, piece.start)
