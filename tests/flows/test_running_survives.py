@@ -127,9 +127,8 @@ async def test_whoever_dies_while_stopping_has_stopped_nothing_and_told_nothing(
     assert state["state"] == "stopping"
 
     async def tell() -> None:
-        await overdue.stop_overdue(priced, now=state["comply_by"], ids=IDS)
+        await priced.run(lambda conn: overdue.tell_in(conn, shop, now=state["comply_by"], ids=IDS))
 
-    # It sweeps every workspace; only this one's has to be right.
     await dies_at_every_step(priced, shop, tell)
     kinds = [kind for _, kind in await deploying.facts(priced, shop)]
     for kind in ("limit.low_reached", "limit.negative_reached", "deployment.stop_requested", "deployment.stop_overdue"):
