@@ -80,7 +80,7 @@ async def list_grants(call: Call, query: operations.GrantList) -> operations.Gra
 )
 async def expire_grant(call: Call, id: UUID, body: operations.ExpireGrant) -> wire.GrantAnswer:  # noqa: A002
     """End a grant now, with a reason on the record; what open holds rely on of it stays for their settles alone."""
-    author = await _author(call, body.workspace_uuid, body)
+    author = _author(call, body.workspace_uuid, body)
     reason = check_text(body.reason, field="reason", longest=LONGEST_DESCRIPTION)
     grant = await adjustments.expire_grant(call.runtime.database, id, reason, author)
     return wire.GrantAnswer(grant=grant_on_wire(body.workspace_uuid, grant))
@@ -103,7 +103,7 @@ async def expire_grant(call: Call, id: UUID, body: operations.ExpireGrant) -> wi
 )
 async def adjust_credits(call: Call, body: operations.Adjust) -> operations.Adjusted:
     """Correct a balance of credits or tool runs either way, with a reason on the record."""
-    author = await _author(call, body.workspace_uuid, body)
+    author = _author(call, body.workspace_uuid, body)
     correction = Correction(
         unit=_UNITS[body.unit],
         amount=body.amount.nano,
@@ -155,9 +155,8 @@ def grant_on_wire(workspace_id: UUID, grant: Grant) -> wire.Grant:
     )
 
 
-async def _author(call: Call, workspace_id: UUID, body: object) -> Author:
-    """Who acts on a workspace that the body names, by that workspace's time."""
-    await call.turn_to(workspace_id)
+def _author(call: Call, workspace_id: UUID, body: object) -> Author:
+    """Who acts on a workspace that the body names."""
     return Author(workspace_id, call.principal.actor, call.request_key(workspace_id, body), call.now, call.ids)
 
 
