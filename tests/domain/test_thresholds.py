@@ -195,6 +195,30 @@ def test_an_expiry_of_the_last_credits_is_no_exhaustion() -> None:
     assert account.told() == ["credits.expired 50"]
 
 
+def test_what_holds_kept_of_a_grant_is_told_when_it_goes_too() -> None:
+    account = Account()
+    free = account.give(10, "free")
+    account.told()
+    account.book.set_aside(6 * NANO, LATER)
+    account.book.expire(free, account.id(), at=LATER)
+    account.book.use(2 * NANO, account.id(), key="settle", at=LATER, settled=2 * NANO)
+    assert account.told() == ["credits.expired 4", "credits.threshold_crossed 20"]
+    account.book.release(6 * NANO)
+    account.book.let_go(account.id(), at=LATER)
+    [fact] = account.book.facts
+    assert (fact.data["free"], fact.data["remaining"], fact.data["granted"]) == (True, 0, 2)
+    assert account.told() == ["credits.expired 4"]
+
+
+def test_a_grant_that_open_holds_keep_whole_tells_nothing_yet() -> None:
+    account = Account()
+    free = account.give(10, "free")
+    account.told()
+    account.book.set_aside(10 * NANO, LATER)
+    account.book.expire(free, account.id(), at=LATER)
+    assert account.told() == []
+
+
 def test_a_grant_that_ends_with_nothing_left_tells_nothing() -> None:
     account = Account()
     free = account.give(60, "free")
