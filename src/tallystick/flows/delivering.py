@@ -42,6 +42,7 @@ _TURN: Final = dt.timedelta(seconds=60)
 
 _LOOKED_AT: Final = 500
 _NEWS_SECONDS: Final = 1
+_TOGETHER: Final = dt.timedelta(milliseconds=20).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class Sender:
                 if not letters:
                     # One ended makes room; and what became due meanwhile need not wait for a slow one.
                     await asyncio.wait(self._flying, timeout=_NEWS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    # Those that end together are followed by one look at what is due, not by one each.
+                    await asyncio.sleep(_TOGETHER)
         if self._trouble is not None:
             raise self._trouble
         return made
