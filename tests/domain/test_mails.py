@@ -93,6 +93,8 @@ def test_pauses_grow_to_eight_hours_and_ten_attempts_take_about_a_day() -> None:
 def test_a_mail_has_one_id_however_often_it_is_made() -> None:
     told = fact(facts.CREDITS_EXHAUSTED)
     assert mail_id(told, UUID(int=2)) == mail_id(told, UUID(int=2)) != mail_id(told, UUID(int=3))
+    later = fact(facts.CREDITS_EXHAUSTED, AT + dt.timedelta(milliseconds=1))
+    assert all(mail_id(told, UUID(int=n)) < mail_id(later, UUID(int=m)) for n in range(9) for m in range(9))
     assert message_id(UUID(int=2), "tally.example") == f"<{UUID(int=2)}@tally.example>"
 
 

@@ -35,8 +35,8 @@ def threshold_crossed(fact: Fact, about: Circumstances) -> Draft:
         figures=[*account_figures(account, unit), *_used(fact)],
     )
     draft.paragraphs.append(
-        f"{name(about.workspace)} has passed {threshold}% of its current {word}: {left}."
-        + (" The balance is getting low." if is_low else "")
+        f"{name(about.workspace)} passed {threshold}% of its current {word} on {figures.moment(fact.at, about.zone)}: "
+        f"{left}." + (" The balance is getting low." if is_low else "")
     )
     draft.paragraphs.append(_when_they_end(unit))
     if unit == CREDITS:
@@ -56,7 +56,7 @@ def exhausted(fact: Fact, about: Circumstances) -> Draft:
         label="100% used",
         figures=[*account_figures(account, unit), *_used(fact)],
     )
-    draft.paragraphs.append(_stops_now(unit))
+    draft.paragraphs.append(_stops(unit, f"Since {figures.moment(fact.at, about.zone)}"))
     if unit == CREDITS:
         draft.paragraphs.append(_deployments_go_on(about))
         draft.paragraphs.append(_fine_tuning(account.posted, about))
@@ -81,7 +81,7 @@ def expired(fact: Fact, about: Circumstances) -> Draft:
     at = figures.moment(fact.at, about.zone)
     draft.paragraphs.append(f"They ended on {at} and can't be used any more.")
     if nothing_left:
-        draft.paragraphs.append(_stops_now(unit))
+        draft.paragraphs.append(_stops(unit, "Since then"))
     else:
         draft.paragraphs.append(f"{figures.amount(account.posted)} {word} are left. {_when_they_end(unit)}")
     if unit == CREDITS:
@@ -109,10 +109,10 @@ def _when_they_end(unit: str) -> str:
     return "When none are left, tool calls are refused until tool runs are added."
 
 
-def _stops_now(unit: str) -> str:
+def _stops(unit: str, since: str) -> str:
     if unit == CREDITS:
-        return "New runs, model calls and deployments are refused from now on, until credits are added."
-    return "Tool calls are refused from now on, until tool runs are added."
+        return f"{since} new runs, model calls and deployments are refused, until credits are added."
+    return f"{since} tool calls are refused, until tool runs are added."
 
 
 def _deployments_go_on(about: Circumstances) -> str:

@@ -5,15 +5,17 @@ told once. Owners and admins get them, unless they said that they want none abou
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from tallystick.domain.telling import facts
 from tallystick.domain.telling.facts import KINDS, Fact, Topic
 from tallystick.domain.telling.figures import day
 from tallystick.kernel.errors import TallystickError
+from tallystick.kernel.ids import uuid7
 
 Status = Literal["queued", "sent", "kept", "dead"]
 """`kept`: no SMTP server is named, so it is read in the outbox; `dead`: given up, until it is tried again by hand."""
@@ -59,8 +61,6 @@ _EACH_ONCE: Final = frozenset(
 
 MAILED: Final = _THRESHOLDS | _EXHAUSTED | _EXPIRED | _EACH_ONCE
 """The kinds of facts that make mails."""
-
-_NAMESPACE: Final = UUID("5f3b5a0e-6f0d-5c1e-9a55-7a111c4b0003")
 
 _FIRST_PAUSE: Final = 30
 _LONGEST_PAUSE: Final = 8 * 3_600
@@ -141,8 +141,12 @@ def threshold_of(data: Mapping[str, Any]) -> int:
 
 
 def mail_id(fact: Fact, person_id: UUID) -> UUID:
-    """The id of the mail about `fact` to a person: however often it is made, it is one."""
-    return uuid5(_NAMESPACE, f"{fact.workspace_id}:{fact.id}:{person_id}")
+    """The id of the mail about `fact` to a person: however often it is made, it is one.
+
+    It begins with the fact's instant, so that mails which are made together stand in the order of what they tell.
+    """
+    told = hashlib.sha256(b"mail" + fact.workspace_id.bytes + fact.id.bytes + person_id.bytes).digest()
+    return uuid7(fact.at, int.from_bytes(told[:10], "big") >> 6)
 
 
 def message_id(mail: UUID, host: str) -> str:
