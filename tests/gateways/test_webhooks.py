@@ -2,7 +2,9 @@
 
 import asyncio
 import ipaddress
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -159,13 +161,39 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
     """Names are at these addresses, at each asking the next ones; who was asked for."""
     asked: list[str] = []
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         asked.append(host)
         found = answers[min(len(asked), len(answers)) - 1]
         return [(2, 1, 6, "", (address, port)) for address in found]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, go_on = socket.getaddrinfo, threading.Event()
+
+    def getaddrinfo(host: str, port: int, **options: Any) -> list[Any]:
+        if host == "slow.example":
+            go_on.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return list(real(host, port, **options))
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    poster = WebhookPoster(Allowed(["127.0.0.1"]), seconds=2)
+
+    async def to(url: str) -> Answer:
+        return await poster.post(Letter(url, "fact_1", PAYLOAD, (SECRET,)), SystemClock().now())
+
+    slow = [asyncio.create_task(to("http://slow.example/")) for _ in range(40)]
+    await asyncio.sleep(0)
+    assert (await to(receiver.url("/ok"))).status_code == 200
+    assert not any(task.done() for task in slow)
+    assert {(await task).error for task in slow} == {"No answer within 2 s."}
+    go_on.set()
+    await poster.close()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import datetime as dt
 import socket
 import ssl
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import httpx2
@@ -18,6 +19,7 @@ from tallystick.domain.telling.webhooks import LONGEST_ANSWER
 from tallystick.kernel.addresses import Address, AddressRefused, Allowed
 
 _LONGEST_ERROR: Final = 300
+_RESOLVERS: Final = 64
 
 _log = structlog.get_logger("tallystick.webhooks")
 
@@ -54,6 +56,8 @@ class WebhookPoster:
         self._seconds = seconds
         self._certificates = certificates
         self._transport: httpx2.AsyncHTTPTransport | None = None
+        # Threads of our own: a name whose server does not answer must not use up those that others resolve theirs on.
+        self._resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="webhook-names")
 
     async def post(self, letter: Letter, at: dt.datetime) -> Answer:
         """Post it as of `at`. Never raises: whatever goes wrong is the answer."""
@@ -105,8 +109,9 @@ class WebhookPoster:
             await response.aclose()
 
     async def _resolved(self, host: str, port: int) -> Address:
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(self._resolvers, ask)
         except OSError as error:
             raise OSError(f"{host} has no address ({error.strerror})") from error
         return self.allowed.choose(host, port, [str(entry[4][0]) for entry in found])
@@ -120,7 +125,8 @@ class WebhookPoster:
         return self._transport
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open. Nothing can be posted afterwards."""
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
         if self._transport is not None:
             await self._transport.aclose()
             self._transport = None
