@@ -20,7 +20,8 @@ class Target(TypedDict):
 
 
 class UsageData(TypedDict, total=False):
-    """The `data` of a usage event. Counters are whole numbers; `quantity`, `tool_runs`, `cost` (USD) never floats."""
+    """The `data` of a usage event. Counters are whole numbers; `quantity`, `tool_runs`, `epochs`, `cost` (USD) never
+    floats."""
 
     run: str
     batch: str
@@ -42,6 +43,11 @@ class UsageData(TypedDict, total=False):
     quantity: int | Decimal | str
     cost: int | Decimal | str
     tool_runs: int | Decimal | str
+    profile: str
+    replicas: int
+    complexity: str
+    training_tokens: int
+    epochs: int | Decimal | str
     kind: str
     label: str
     input_tokens: int
@@ -67,11 +73,16 @@ ON_THE_WIRE: Final[Mapping[str, str]] = {name: _camel(name) for name in UsageDat
 """The name of each field in an event's `data`, such as `inputTokens` for `input_tokens`."""
 
 COUNTERS: Final = frozenset(
-    wire for name, wire in ON_THE_WIRE.items() if name.endswith("_tokens") or name in ("requests", "searches")
+    wire
+    for name, wire in ON_THE_WIRE.items()
+    if (name.endswith("_tokens") and name != "training_tokens") or name in ("requests", "searches")
 )
+"""What is counted of a language model's call, by its name on the wire."""
+
+WHOLE: Final = COUNTERS | {"trainingTokens", "replicas"}
 """Fields that hold whole numbers, by their name on the wire."""
 
-DECIMALS: Final = frozenset({"quantity", "cost", "toolRuns"})
+DECIMALS: Final = frozenset({"quantity", "cost", "toolRuns", "epochs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,7 @@ def encode_event(
             raise TypeError(f"{name!r} is no field of a usage event; put fields of your own into data={{…}}")
         if value is None:
             continue
-        if wire in COUNTERS and (isinstance(value, bool) or not isinstance(value, int)):
+        if wire in WHOLE and (isinstance(value, bool) or not isinstance(value, int)):
             raise TypeError(f"{name} must be a whole number, not {value!r}")
         content[wire] = _exact(name, value) if wire in DECIMALS else value
     envelope = {

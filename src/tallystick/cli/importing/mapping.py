@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tallystick.cli.importing.moments import UNITS, Clockwork
 from tallystick.cli.importing.rows import Row, Source
-from tallystick.client.events import COUNTERS, DECIMALS, ON_THE_WIRE
+from tallystick.client.events import COUNTERS, DECIMALS, ON_THE_WIRE, WHOLE
 from tallystick.kernel.errors import TallystickError
 
 ENVELOPE: Final = ("id", "source", "type", "subject", "time")
@@ -215,7 +215,7 @@ def _check_field(name: str) -> None:
 
 def _exact(name: str, value: Any) -> Any:
     """The value in the form that the field has on the wire."""
-    if name in COUNTERS:
+    if name in WHOLE:
         text = _text(value).strip()
         if not _WHOLE.fullmatch(text):
             raise RowError("invalidNumber", f"{name} must be a whole number, not {text[:40]!r}.")
