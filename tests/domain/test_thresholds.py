@@ -78,7 +78,8 @@ def test_of_several_thresholds_passed_at_once_the_highest_is_told_and_none_twice
 )
 def test_what_is_told_is_what_is_shown(told: int, allocation: int, used: int, nudge: int) -> None:
     """Around every two-hundredth of a percent, where a share is rounded."""
-    posted = allocation - allocation * used // 20_000 + nudge
+    # A balance never holds more than its allocation.
+    posted = min(allocation - allocation * used // 20_000 + nudge, allocation)
     exact = Fraction(1) if allocation == 0 or posted <= 0 else 1 - Fraction(posted, allocation)
     shown = (exact * 10_000 + Fraction(1, 2)).__floor__()
     steps = [step for step in (20, 50, 70, 80, 90) if shown >= step * 100] + [100 for _ in range(exact == 1)]
