@@ -36,8 +36,8 @@ def crossed(told: int, posted: int, allocation: int) -> int:
 
     `told` is the highest that was told of this allocation, one of `THRESHOLDS` or 0.
     """
-    # Most movements reach nothing, and every one of a commit is asked: no division for those. A balance never holds more
-    # than its allocation.
+    # Most movements reach nothing, and every one of a commit is asked: no division for those. A balance never
+    # holds more than its allocation.
     if told == ALL_USED or 20_000 * (allocation - posted) < _NEXT[told] * allocation:
         return 0
     level = reached(posted, allocation)
