@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "price": ("operator", "Prices: list versions, and add one as an operator."),
     "deployment": ("deployments", "Deployments and the hardware they run on: ask, report, scale, take down."),
     "fine-tuning": ("fine_tuning", "Fine-tuning jobs: what one would cost, begin, report how it ended."),
-    "webhook": ("webhooks", "Webhooks: endpoints for facts, the log of their deliveries, replay."),
+    "webhook": ("webhooks", "Webhooks: endpoints that facts are posted to, signed, and the log of their deliveries."),
     "plan": ("operator", "Plans and what they include."),
     "demo": ("server", "Start a demo workspace with 90 days of usage, in the foreground."),
     "serve": ("server", "Start the server, in the foreground."),
