@@ -312,7 +312,7 @@ async def test_a_limit_holds_though_claimers_looked_before_others_claimed(plant:
     waiting = [await plant.create(limited) for _ in range(6)]
 
     async def claim(*run_ids: UUID) -> int:
-        work = claims.Claiming(plant.workspace_id, list(run_ids), Claimant("r", 9, 60), NOW, IDS)
+        work = claims.Claiming(plant.workspace_id, list(run_ids), Claimant("r", 9, 60), NOW, IDS, None)
         return len(await plant.database.run(work))
 
     at_once = await asyncio.gather(*(claim(*waiting[start : start + 2]) for start in (0, 2, 4)))
