@@ -169,8 +169,8 @@ class Tills(RuleBasedStateMachine):
                 else:
                     batches.append(self.till.extending(self._named(hold), given[1]))
                 changes.append((batches[-1], hold, (kind, is_open, *given[1:])))
-        if batches:
-            self.run(self.till.together(*batches))
+        # A commit of nothing is none: then time alone has passed, as in the model.
+        self.run(self.till.together(*batches) if batches else self.till.settle_due())
         self._book(usage, returned, settling)
         for batch, hold, (kind, is_open, *rest) in changes:
             self._change(batch, hold, kind, is_open, rest)
