@@ -143,7 +143,10 @@ async def turn(job: Job, runtime: Runtime) -> int:
             await _write(records.begun(runtime.database, job.name, every, now=begun))
         done, error = await task
     finally:
-        task.cancel()
+        # Told to stop in the middle: nothing of it goes on when the runtime is closed.
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
     ended = records.Turn(job.name, every, begun, runtime.clock.now(), done, error)
     await _write(records.ended(runtime.database, ended))
     return done

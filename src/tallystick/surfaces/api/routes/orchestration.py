@@ -113,7 +113,7 @@ async def cancel_runs(call: Call, body: wire.CancelRuns) -> wire.RunsCancelled:
     wanted = list(dict.fromkeys([*([body.uuid] if body.uuid else []), *body.uuids]))
     if not wanted:
         raise TallystickError("invalidData", "Name the runs to cancel by uuid or uuids.", field="uuids")
-    await runs.cancel(call.runtime.database, wanted, workspace_id=call.workspace_id, now=call.now)
+    await runs.cancel(call.runtime.database, wanted, workspace_id=call.workspace_id, now=call.received_at)
     found = await queries.several(call.runtime.database, call.workspace_id, wanted)
     shown = [run_on_wire(one) for one in found]
     return wire.RunsCancelled(run=shown[0], runs=shown)
@@ -164,7 +164,7 @@ async def get_batch(call: Call, uuid: UUID) -> wire.BatchAnswer:
 @ROUTES.post(f"{_AT}/batches/{{uuid}}/cancel", _WRITE, status=200, errors=("batchNotFound",))
 async def cancel_batch(call: Call, uuid: UUID) -> wire.BatchAnswer:
     """Cancel a batch: what has not begun ends at once, runners are asked to let go of the rest."""
-    await runs.cancel_batch(call.runtime.database, uuid, workspace_id=call.workspace_id, now=call.now)
+    await runs.cancel_batch(call.runtime.database, uuid, workspace_id=call.workspace_id, now=call.received_at)
     return await _batch_answer(call, uuid)
 
 
