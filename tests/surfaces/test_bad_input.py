@@ -166,12 +166,14 @@ async def test_any_value_in_any_field_is_taken_or_named(
 ) -> None:
     endpoint = ENDPOINTS[operation]
     good = _filled(TABLE[operation].body, {"{workspace}": str(house.uuid), "{caller}": "bad-input"})
+    # What is a person's own an operator has no say in.
+    caller = house.operator if "operator" in TABLE[operation].who else house.owner
     before = await rows(runtime)
     for kind, value in VALUES.items():
         others = {key: member for key, member in good.items() if key != name}
         members = [json.dumps(key).encode() + b":" + json.dumps(member).encode() for key, member in others.items()]
         raw = b"{" + b",".join([*members, json.dumps(name).encode() + b":" + value]) + b"}"
-        answer = await house.operator.send(endpoint.method, path_of(endpoint), content=raw, headers=JSON)
+        answer = await caller.send(endpoint.method, path_of(endpoint), content=raw, headers=JSON)
         after = await rows(runtime)
         assert answer.status_code < 500, (kind, answer.text)
         if answer.status_code >= 400:
