@@ -74,6 +74,9 @@ async def test_a_job_sets_its_estimate_aside_and_is_charged_for_what_it_took(run
     assert (after["held"], before - after["posted"]) == (0, charged)
     hold = exact(await house.owner.get(f"/v1/holds/{job['holdUuid']}"))["hold"]
     assert (hold["status"], hold["settled"]["credits"]) == ("settled", charged)
+    flags = "SELECT type, overdrawn FROM usage_event WHERE workspace_id = %s ORDER BY type"
+    booked = [(row["type"], row["overdrawn"]) for row in await make.rows(runtime.database, flags, house.uuid)]
+    assert booked == [("fine_tuning.job", False), ("fine_tuning.time", True)], "what its hold did not cover is flagged"
     assert await make.differences(runtime.database, house.uuid) == []
     (started, _), (finished, told) = await facts_of(runtime, house)
     assert (started, finished) == ("fine_tuning.started", "fine_tuning.finished")
