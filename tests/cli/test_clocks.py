@@ -18,6 +18,7 @@ def test_a_month_passes_by_command(tally: Shell) -> None:
         ("+28d", "2024-02-29T00:00:30Z"),
         ("+1w", "2024-03-07T00:00:30Z"),
         ("2024-03-07T01:00:30+01:00", "2024-03-07T00:00:30Z"),
+        ("+400d", "2025-04-11T00:00:30Z"),
     ):
         moved = tally("clock", "advance", by, *whose, **operator)
         assert (moved.status, moved.answer["clock"]["at"]) == (0, then), by
@@ -25,7 +26,7 @@ def test_a_month_passes_by_command(tally: Shell) -> None:
     assert (back.status, back.answer["reason"]) == (1, "clockMovesForward")
 
 
-@pytest.mark.parametrize("to", ["+31", "+d", "+1y", "+-1d", "tomorrow", "2024-03-01T00:00:00", "+999999999w"])
+@pytest.mark.parametrize("to", ["+31", "+d", "+1y", "+-1d", "2024-03-01T00:00:00", "+999999999w", "+99999999d"])
 def test_what_is_no_instant_and_no_span_is_wrong_usage(tally: Shell, to: str) -> None:
     whose = ("--workspace-uuid", str(tally.shop.uuid))
     done = tally("clock", "advance", to, *whose, TALLY_TOKEN=tally.house.operator_token)
