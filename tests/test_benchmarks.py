@@ -14,7 +14,7 @@ from tallystick.flows.batches import Batch
 from tallystick.flows.names import Item
 from tallystick.kernel.clock import SystemClock
 from tallystick.store.database import Database
-from tallystick.surfaces.api.reports import BATCH, ReportLimits, read_reports
+from tallystick.surfaces.api.reports import BATCH, ReportLimits, check_reports, decode_reports
 from tests import make
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,8 @@ async def test_the_events_of_ingest_are_accepted_and_priced(database: Database) 
     await make.catalog(database, now - dt.timedelta(days=200))
     workspace = await make.bare_workspace(database, now - dt.timedelta(days=100))
     bodies = list(ingest.batches([str(workspace)], 3, seed=1, span=dt.timedelta(days=90)))
-    events = [event for body in bodies for event in read_reports(body, BATCH, {}, now, LIMITS)]
+    sent = [event for body in bodies for event in decode_reports(body, BATCH, {}, LIMITS)]
+    events = check_reports(sent, lambda _: now, LIMITS)
     batch = Batch([Item(workspace, event) for event in events if isinstance(event, UsageEvent)], now)
     await make.Meter(database).book(batch)
     assert [outcome.kind for outcome in batch.outcomes if outcome] == ["accepted"] * 3 * ingest.BATCH

@@ -97,20 +97,13 @@ def _too_large(most: int) -> TallystickError:
     return TallystickError("bodyTooLarge", f"The body has more than {most} bytes.", limit=most)
 
 
-def read_reports(
-    body: bytes, content_type: str, headers: Mapping[str, str], now: dt.datetime, limits: ReportLimits
-) -> list[Report]:
-    """Every event of a body, in its order; one that can't be read stands there as `Malformed`.
-
-    Raises what `decode_reports` raises.
-    """
-    return check_reports(decode_reports(body, content_type, headers, limits), lambda _: now, limits)
-
-
 def check_reports(
     decoded: list[Decoded], now: Callable[[str | None], dt.datetime], limits: ReportLimits
 ) -> list[Report]:
-    """The same of what was decoded, each at the time of the workspace that its subject names."""
+    """What was decoded as usage events, in its order; `now` is what time it is for the workspace that a subject names.
+
+    One that can't be read stands in its place as `Malformed`.
+    """
     return [one if isinstance(one, Malformed) else _read(one, now(one.subject), limits) for one in decoded]
 
 
