@@ -156,6 +156,31 @@ async def test_usage_of_a_closed_period_is_paid_by_the_open_one_and_shown_on_its
     assert await make.differences(eras.database, era.uuid) == []
 
 
+async def test_late_usage_counts_in_the_tiers_of_its_own_period(eras: Eras) -> None:
+    """Rule M5: 0.01 each up to 1,000 in a billing period, 0.001 beyond; the counter is that of the event's time."""
+    meter = {"type": "late.search", "category": "other", "slug": "native.late", "unit": "searches", "reason": "test"}
+    assert (await eras.operator.post("/v1/meters", meter)).status_code == 201
+    rates = {"tiers": [{"upTo": 1_000, "amount": "0.01"}, {"upTo": None, "amount": "0.001"}]}
+    price = {"target": "late.search", "model": "graduated", "rates": rates, "reason": "test"}
+    assert (await eras.operator.post("/v1/prices", price)).status_code == 201
+    era = await eras.born(EDGE - 29 * DAY, plan="pro")
+
+    async def search(key: str, count: int, time: dt.datetime) -> Decimal:
+        before = await era.posted()
+        event = {"specversion": "1.0", "id": key, "source": "t", "type": "late.search", "time": time.isoformat()}
+        sent = await era.owner.post("/v1/events", event | {"data": {"quantity": count}})
+        assert sent.json()["accepted"] == 1, sent.text
+        return before - await era.posted()
+
+    await era.to(EDGE - MOMENT)
+    assert await search("first", 900, EDGE - MOMENT) == 9
+    await era.to(EDGE)
+    assert await search("second", 500, EDGE) == 5
+    assert await search("late", 200, EDGE - MOMENT) == Decimal("1.1")
+    assert await search("third", 600, EDGE) == Decimal("5.1")
+    assert await make.differences(eras.database, era.uuid) == []
+
+
 STEPS: list[list[str]] = [
     [],
     ["2024-02-29T10:30:00Z"],

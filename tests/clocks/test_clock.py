@@ -10,6 +10,7 @@ import pytest
 from tallystick.flows import clocks, due
 from tallystick.runtime import Runtime
 from tallystick.store.database import Connection, Database
+from tallystick.surfaces import worker
 from tests import make
 from tests.clocks.conftest import Era, Eras
 from tests.conftest import NOW
@@ -177,6 +178,26 @@ async def test_tokens_end_by_the_machines_clock(eras: Eras) -> None:
     await era.to(NOW + 100 * DAY)
     brief = Caller(era.owner.http, made.json()["token"]["token"])
     assert (await brief.get("/v1/balances")).status_code == 200
+
+
+async def test_a_late_price_is_booked_at_the_time_of_the_workspace(eras: Eras, runtime: Runtime) -> None:
+    """Two years before the machine's time: nothing that is due between the two may be settled with it."""
+    era = await eras.born(BORN)
+    await era.grant(10, BORN + DAY)
+    model = f"late-{era.uuid.hex}"
+    event = {"specversion": "1.0", "id": "1", "source": "t", "type": "llm.tokens"}
+    await era.owner.post("/v1/events", event | {"data": {"model": model, "inputTokens": 10}})
+    rates = {"perMillion": {"inputTokens": "100000"}}
+    body = {"target": f"llm.tokens/*/{model}", "model": "tokens", "rates": rates, "reason": "test"}
+    assert (await era.operator.post("/v1/prices", body)).status_code == 201
+    [late] = [job for job in worker.jobs(runtime.settings) if job.name == "price_unpriced"]
+    assert await worker.turn(late, runtime) >= 1
+    assert await era.posted() == 9
+    [adjusted] = await make.rows(
+        eras.database, "SELECT time, used_at FROM usage_event WHERE workspace_id = %s AND adjusts IS NOT NULL", era.uuid
+    )
+    assert (adjusted["time"], adjusted["used_at"]) == (BORN, BORN)
+    assert await make.differences(eras.database, era.uuid) == []
 
 
 class CutError(Exception):

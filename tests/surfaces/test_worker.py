@@ -130,3 +130,15 @@ async def test_what_nobody_does_any_more_is_forgotten_and_what_nobody_does_yet_i
     await worker.turn(new, runtime)
     [state] = (await queries.standing(runtime.database, NOW)).jobs
     assert (state.done, state.well_at, state.started_at, state.finished_at) == (2, NOW, NOW, NOW)
+
+
+async def test_many_workers_may_do_one_job_at_once(runtime: Runtime) -> None:
+    async def works(_: Runtime, now: dt.datetime) -> int:
+        await asyncio.sleep(0)
+        return 2
+
+    job = worker.Job("shared", dt.timedelta(seconds=5), works)
+    await worker.register(runtime, [job])
+    await asyncio.gather(*(worker.turn(job, runtime) for _ in range(8)))
+    [state] = (await queries.standing(runtime.database, NOW)).jobs
+    assert (state.done, state.failures, state.is_running, state.error) == (16, 0, False, None)
