@@ -1,10 +1,14 @@
 """Holds: set aside before work, settle with the actual, release the rest (row E1)."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final, cast
 from uuid import UUID
 
+import msgspec
+
+from tallystick.domain.credits.balances import Shown
 from tallystick.domain.credits.holds import Amounts, Hold
 from tallystick.domain.identity.requests import check_idempotency_key
 from tallystick.domain.identity.rights import BILLING_READ, HOLDS_WRITE
@@ -137,9 +141,11 @@ async def list_holds(call: Call, query: wire.HoldsQuery) -> wire.HoldsAnswer:
 def _request(call: Call, body: object) -> Request:
     """Without an `Idempotency-Key` a request is like no other."""
     given = call.request.headers.get("idempotency-key")
-    key = str(call.ids.new(call.now)) if given is None else check_idempotency_key(given)
+    on_clock = call.principal.clock_at is not None
+    if given is None:
+        return Request(call.workspace_id, str(call.ids.new(call.now)), b"", on_clock)
     content = call.endpoint.operation.encode() + encode(body)
-    return Request(call.workspace_id, key, sha256(content).digest(), call.principal.clock_at is not None)
+    return Request(call.workspace_id, check_idempotency_key(given), sha256(content).digest(), on_clock)
 
 
 def _amounts(given: Mapping[str, Credits]) -> Amounts:
@@ -173,7 +179,13 @@ def _settled(done: Operation, reports: list[Report], outcomes: list[Outcome]) ->
 def _answer(done: Operation) -> wire.HoldAnswer:
     if done.hold is None:
         raise AssertionError("what was not refused has a hold")
-    return wire.HoldAnswer(hold=_on_wire(done.hold), balances=[on_wire(balance) for balance in done.balances])
+    return wire.HoldAnswer(hold=_on_wire(done.hold), balances=cast(Any, _balances(tuple(done.balances))))
+
+
+@lru_cache(maxsize=256)
+def _balances(shown: tuple[Shown, ...]) -> msgspec.Raw:
+    """As they go on the wire, made once for all who share a commit."""
+    return msgspec.Raw(encode([on_wire(balance) for balance in shown]))
 
 
 def _on_wire(hold: Hold) -> wire.Hold:
