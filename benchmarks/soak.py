@@ -1,6 +1,6 @@
 """`python -m benchmarks.soak [BAR…]`: the long forms of the tests of trust, bounded in count and in time.
 
-SOAK_ROUNDS sets how long they are (100,000 operations of R1, 200 kills of R2), SOAK_MINUTES when
+SOAK_ROUNDS sets how long they are (100,000 operations of R1, 200 kills of R2, 100 of R3), SOAK_MINUTES when
 a test that is still running has failed (60).
 """
 
@@ -33,6 +33,7 @@ class Long:
 TESTS = (
     Long("R1", "holds", "tests/flows/test_holds_survive.py", "TALLY_TEST_OPERATIONS", "operations", 100_000),
     Long("R2", "exactly-once ingest", "tests/flows/test_exactly_once.py", "TALLY_TEST_KILLS", "kills", 200),
+    Long("R3", "running time", "tests/flows/test_running_survives.py", "TALLY_TEST_KILLS", "kills", 100),
 )
 
 
