@@ -227,6 +227,48 @@ async def test_a_part_settled_twice_with_one_key_is_booked_once(till: Till) -> N
     await till.verified()
 
 
+async def test_a_part_whose_answer_was_lost_is_answered_after_its_hold_has_ended(till: Till) -> None:
+    hold = await till.place(6, seconds=60)
+    await till.charge(hold, 2, key="amounts", final=False)
+    await till.settle(hold, direct("a", 1), direct("b", 0.5), key="events", final=False)
+    till.at = hold.expires_at + MINUTE
+    repeats = [
+        await till.charging(hold, 2, key="amounts", final=False),
+        till.settling(hold, direct("a", 1), direct("b", 0.5), key="events", final=False),
+    ]
+    for operation in await till.together(*repeats):
+        change = change_of(operation)
+        assert (change.error, change.repeated) == (None, True)
+        assert change.hold is not None
+        assert (change.hold.status, change.hold.settled_credits) == ("expired", tills.nano(3.5))
+    assert await till.figures() == (6.5, 0)
+    # What was never booked, booked otherwise, or only in part, comes too late.
+    late = [
+        await till.charging(hold, 2, key="new", final=False),
+        await till.charging(hold, 1, key="amounts", final=False),
+        till.settling(hold, direct("a", 1), direct("c", 1), key="events", final=False),
+        till.settling(hold, direct("a", 1), direct("b", 1), key="events", final=False),
+        till.settling(hold, direct("a", 1), direct("b", 0.5), key="events"),
+        till.settling(hold, final=False),
+    ]
+    for operation in await till.together(*late):
+        assert change_of(operation).error is not None, operation
+    assert await till.figures() == (6.5, 0)
+    assert len(await flags(till)) == 3
+    await till.verified()
+
+
+async def test_a_part_asked_twice_in_the_commit_that_ends_its_hold_is_answered_twice(till: Till) -> None:
+    hold = await till.place(6)
+    part = [till.settling(hold, direct("p", 2), key="part", final=False) for _ in range(2)]
+    first, end, second = await till.together(part[0], till.voiding(hold), part[1])
+    assert [change_of(one).error for one in (first, end, second)] == [None, None, None]
+    assert change_of(second).repeated
+    assert await till.figures() == (8, 0)
+    assert list(await flags(till)) == ["p"]
+    await till.verified()
+
+
 async def test_parts_and_the_end_may_come_in_one_commit(till: Till) -> None:
     hold = await till.place(6)
     parts = [till.settling(hold, direct(f"p{n}", 2), final=False) for n in range(2)]

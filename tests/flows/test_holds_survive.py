@@ -95,6 +95,9 @@ class Told:
             self.count["too late"] += status == 409
             if status == 200:
                 self.holds[id_]["deadline"] = dt.datetime.fromisoformat(deadline)
+            else:
+                # It may have been given, its answer lost, and its time have passed before it was asked again.
+                self.holds[id_].pop("deadline", None)
         elif kind != "repeat":
             id_, key, status, spent = said
             self.count["too late"] += status == 409

@@ -80,7 +80,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
 
     @property
     def key(self) -> Key:
-        return self.item.workspace_id, self.item.event.source, self.item.event.source_id
+        return self.item.key
 
     @property
     def candidates(self) -> list["Entry"]:

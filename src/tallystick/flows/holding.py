@@ -104,6 +104,9 @@ class Holding:
         self._placed: list[Hold] = []
         self._begun: dict[tuple[UUID, str], None] = {}
         self._begun_in: dict[UUID, int] = {}
+        self._parts: dict[tuple[UUID, str], bytes] = {}
+        self.late_parts: list[Settle] = []
+        """Parts that were refused because their hold had ended; `repeat` takes the refusal back."""
 
     def begin(self) -> None:
         """Find the hold of each change. One that was ended by the same request is repeated, by another refused."""
@@ -125,6 +128,13 @@ class Holding:
             self._touched[hold.id] = hold
             if isinstance(change, Void) or (isinstance(change, Settle) and change.final):
                 self._finish(change, hold)
+            elif isinstance(change, Settle):
+                self._parts[hold.id, change.key] = change.request_hash
+
+    @staticmethod
+    def repeat(part: Settle) -> None:
+        """All that a late part reports was booked before: its answer was lost, and it is answered again."""
+        part.error, part.repeated = None, True
 
     def cover(self, charges: Mapping[int, Sequence[Charge]]) -> None:
         """Say of each settle's charges which hold they settle, before they are booked."""
@@ -154,10 +164,16 @@ class Holding:
                 operation.balances = balances[workspace_id]
 
     def _repeat(self, change: Change, hold: Hold) -> None:
-        if isinstance(change, Extend) or (hold.finish_key, hold.finish_hash) != (change.key, change.request_hash):
+        """What is asked of a hold that has ended: the same answer to what ended it, or to a part of this commit."""
+        is_part = isinstance(change, Settle) and not change.final
+        if is_part:
+            change.repeated = self._parts.get((hold.id, change.key)) == change.request_hash
+        elif not isinstance(change, Extend):
+            change.repeated = (hold.finish_key, hold.finish_hash) == (change.key, change.request_hash)
+        if not change.repeated:
             change.error = _refused(lambda: hold.move(change.asked))
-        else:
-            change.repeated = True
+            if isinstance(change, Settle) and is_part:
+                self.late_parts.append(change)
 
     def _finish(self, change: Change, hold: Hold) -> None:
         """Take the hold's last step now, so that a second one in the same commit finds it ended."""

@@ -15,7 +15,7 @@ from tallystick.flows import booking, corrections, due
 from tallystick.flows.batches import Batch, Entry
 from tallystick.flows.caps import Caps
 from tallystick.flows.catalog import CatalogCache
-from tallystick.flows.holding import Holding
+from tallystick.flows.holding import Holding, Settle
 from tallystick.flows.holding import questions as holding_questions
 from tallystick.flows.names import Attributed, Names
 from tallystick.kernel.errors import TallystickError
@@ -117,6 +117,8 @@ async def _commit(
     caps = await Caps.load(conn, workspace_ids) if holding is None else holding.caps
     if holding is not None:
         holding.begin()
+        if holding.late_parts:
+            await _recognise(conn, holding, batches)
         alive = _settling(alive)
     alive = await _create_resources(conn, alive, limits.resources_max, now)
     base = booking.first_id(ids, now)
@@ -162,6 +164,23 @@ def _candidates(entries: list[Entry], batches: list[Batch]) -> list[Entry]:
     if any(batch.operation is not None and batch.items for batch in batches):
         return [one for entry in entries for one in entry.candidates]
     return entries
+
+
+async def _recognise(conn: Connection, holding: Holding, batches: list[Batch]) -> None:
+    """A part that comes after its hold has ended, and whose every event is booked, comes for the second time.
+
+    Its first answer was lost, and the hold ended before it was asked again: refused now, its caller would take for
+    unspent what was charged. Only the end of a hold is kept with it, so a part is known by its events.
+    """
+    late = {id(part) for part in holding.late_parts}
+    for batch in batches:
+        part = batch.operation
+        if not isinstance(part, Settle) or id(part) not in late or not batch.items:
+            continue
+        taken = await usage.keys(conn, [item.key for item in batch.items])
+        stored = [taken[item.key]["hash"] if item.key in taken else None for item in batch.items]
+        if stored == [item.event.hash for item in batch.items]:
+            holding.repeat(part)
 
 
 def _settling(entries: list[Entry]) -> list[Entry]:

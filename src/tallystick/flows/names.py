@@ -23,6 +23,7 @@ from tallystick.kernel.ids import distinct
 from tallystick.store import names as store
 from tallystick.store.database import Connection, Database, Row
 from tallystick.store.names import Name, NewResource
+from tallystick.store.usage import Key
 
 _UUID_LENGTH: Final = 36
 _CACHED_MOST: Final = 50_000
@@ -52,6 +53,11 @@ class Item(msgspec.Struct, gc=False):
     workspace_id: UUID
     event: UsageEvent
     user: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Workspace, source and id: what an event is known by."""
+        return self.workspace_id, self.event.source, self.event.source_id
 
     @property
     def reported(self) -> tuple[str | None, ...]:
