@@ -49,22 +49,36 @@ async def book(
     now: dt.datetime,
     ids: Ids,
     at: dt.datetime | None = None,
-    claim: bool = False,
 ) -> None:
-    """Book numbered charges whose workspaces are locked; the caller saves books and caps.
+    """Book numbered charges whose workspaces are locked and whose keys are claimed; the caller saves books and caps.
 
-    They are paid by the grants alive `at` that instant, without it by those alive now. Their keys are claimed before,
-    or here with `claim`; then it raises `TakenError` where one of them was not free.
+    They are paid by the grants alive `at` that instant, without it by those alive now.
     """
-    if not charges:
-        return
+    if charges:
+        await stage(conn, charges, books, caps, transaction_id, now=now, ids=ids, at=at)
+        async with conn.pipeline():
+            await usage.add_events(conn, hours_since=hours_since)
+
+
+async def stage(
+    conn: Connection,
+    charges: Sequence[Charge],
+    books: Books,
+    caps: Caps,
+    transaction_id: UUID,
+    *,
+    now: dt.datetime,
+    ids: Ids,
+    at: dt.datetime | None = None,
+) -> None:
+    """All of it but the last: `usage.add_events` has to follow."""
     await tiers.apply(conn, charges)
     if caps:
         await caps.read(conn, [(charge.attribution.workspace_id, charge.scope, charge.used_at) for charge in charges])
         for charge in charges:
             caps.spend(charge)
     await _debit(conn, _tally(charges, books), books, transaction_id, now if at is None else at, ids)
-    await usage.add_events(conn, charges, transaction_id, hours_since=hours_since, now=now, claim=claim)
+    await usage.stage_events(conn, charges, transaction_id, now=now)
 
 
 class _Tally:

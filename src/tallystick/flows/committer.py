@@ -15,6 +15,7 @@ from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.holding import Change
 from tallystick.flows.ingest import IngestLimits, book
 from tallystick.flows.names import Item, Names
+from tallystick.flows.turns import Turns
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store.database import Database
@@ -59,6 +60,7 @@ class Committer:
         self._clocked = _Lane()
         self._commit_max = commit_max
         self._queue_max = queue_max
+        self._turns = Turns()
         self.queued = 0
         self._releases: dict[UUID, asyncio.Event] = {}
 
@@ -155,6 +157,7 @@ class Committer:
             limits=self._limits,
             ids=self._ids,
             careful=lane.careful,
+            turns=self._turns,
         )
         self._tell_released(batches)
 

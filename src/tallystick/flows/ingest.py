@@ -18,6 +18,7 @@ from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.holding import Holding, Settle
 from tallystick.flows.holding import questions as holding_questions
 from tallystick.flows.names import Attributed, Names
+from tallystick.flows.turns import Turns
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import ledger, names, usage, workspaces
@@ -51,6 +52,7 @@ async def book(
     limits: IngestLimits,
     ids: Ids,
     careful: bool = False,
+    turns: Turns | None = None,
 ) -> bool:
     """Book all events of these batches in one transaction and write each one's outcome into its batch.
 
@@ -59,11 +61,12 @@ async def book(
     them. Whether some were taken: then the next commit had better be careful, too.
     """
     full: dict[UUID, TallystickError] = {}
+    turns = turns or Turns()
     attempts = 0
     while attempts < _STALE_ATTEMPTS:
         try:
             return await database.run(
-                partial(_commit, batches, full, names_cache, catalogs, limits, ids, careful=careful)
+                partial(_commit, batches, full, names_cache, catalogs, limits, ids, turns, careful=careful)
             )
         except usage.TakenError:
             careful = True
@@ -85,6 +88,7 @@ async def _commit(
     catalogs: CatalogCache,
     limits: IngestLimits,
     ids: Ids,
+    turns: Turns,
     conn: Connection,
     *,
     careful: bool,
@@ -96,21 +100,17 @@ async def _commit(
     candidates = _candidates(entries, batches)
     correcting = any(entry.corrects for entry in candidates)
     booked = [entry for entry in candidates if entry.item.event.type != CANCELLED] if correcting else candidates
-    attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
-    _charge(booked, attributed, catalog.prices)
-    if candidates is entries:
-        alive = [entry for entry in entries if entry.is_bookable]
-    else:
-        alive = [entry for entry in entries if any(one.is_bookable for one in entry.candidates)]
+    async with turns.turn(len(booked)):
+        attributed = await names_cache.attribute(conn, [entry.item for entry in booked], catalog)
+        _charge(booked, attributed, catalog.prices)
+    alive = _bookable(entries, candidates)
     returns = correcting or any(charge.tier is not None for entry in candidates for charge in entry.charges)
     operations = [batch.operation for batch in batches if batch.operation is not None]
     workspace_ids = set(distinct(entry.item.workspace_id for entry in alive))
     workspace_ids.update(operation.workspace_id for operation in operations)
     asked = holding_questions(operations, workspace_ids) if operations else {}
     books, answers = await due.lock_and_ask(conn, workspace_ids, asked, now=now, ids=ids, returns=returns)
-    stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
-    if stale:
-        raise _StaleError(stale)
+    _check_fresh(attributed, books)
     if len(books) < len(workspace_ids):
         alive = _known(alive, books)
     holding = Holding(operations, books, facts_of(answers), now) if operations else None
@@ -133,16 +133,18 @@ async def _commit(
         alive = await _claim(conn, alive)
         await _cover(conn, alive)
     charges = [charge for entry in alive for charge in entry.charges]
-    hours_since = now - dt.timedelta(days=limits.hourly_days)
     settling = _by_operation(alive)
     if holding is not None:
         holding.cover(settling)
-    await booking.book(
-        conn, charges, books, caps, UUID(int=base), hours_since=hours_since, now=now, ids=ids, claim=not careful
-    )
+    if charges:
+        async with turns.turn(len(charges)):
+            await booking.stage(conn, charges, books, caps, UUID(int=base), now=now, ids=ids)
     if holding is not None:
         await holding.apply(conn, settling, ids)
-    async with finishing(conn):
+    async with usage.claiming(not careful), finishing(conn):
+        if charges:
+            since = now - dt.timedelta(days=limits.hourly_days)
+            await usage.add_events(conn, hours_since=since, claim=not careful)
         if holding is not None:
             await holding.save(conn)
         await caps.save(conn)
@@ -181,6 +183,13 @@ async def _recognise(conn: Connection, holding: Holding, batches: list[Batch]) -
         stored = [taken[item.key]["hash"] if item.key in taken else None for item in batch.items]
         if stored == [item.event.hash for item in batch.items]:
             holding.repeat(part)
+
+
+def _bookable(entries: list[Entry], candidates: list[Entry]) -> list[Entry]:
+    """Entries that book something, themselves or by one of their candidates."""
+    if candidates is entries:
+        return [entry for entry in entries if entry.is_bookable]
+    return [entry for entry in entries if any(one.is_bookable for one in entry.candidates)]
 
 
 def _settling(entries: list[Entry]) -> list[Entry]:
@@ -241,6 +250,13 @@ def _within_range(entries: list[Entry], full: dict[UUID, TallystickError]) -> li
         if entry.item.workspace_id in full:
             entry.reject(full[entry.item.workspace_id])
     return [entry for entry in entries if entry.item.workspace_id not in full]
+
+
+def _check_fresh(attributed: Attributed, books: Books) -> None:
+    """Under lock: what prices rest on is still as it was when they were looked up. Raises `_StaleError`."""
+    stale = [w for w, no in attributed.rests_on.items() if w in books and books[w][CREDITS].balance.resources_no != no]
+    if stale:
+        raise _StaleError(stale)
 
 
 def _known(entries: list[Entry], books: Books) -> list[Entry]:

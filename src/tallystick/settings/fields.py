@@ -56,7 +56,7 @@ class Settings:
     )
     pool_size: int = _setting(10, "Database connections of one server process, at most.", low=2, high=500)
     lanes: int = _setting(
-        2,
+        3,
         "Queues of the group committer; a workspace always uses the same one, each holds a connection.",
         low=1,
         high=64,

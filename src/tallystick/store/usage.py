@@ -1,7 +1,8 @@
 """Usage events, the keys that make them exactly-once, their rollups and the counters of tiered prices."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from struct import Struct
 from typing import Any, Final
@@ -150,27 +151,31 @@ class TakenError(Exception):
     """A key that was to be claimed is another event's; the transaction is lost."""
 
 
-async def add_events(
-    conn: Connection,
-    charges: Iterable[Charge],
-    transaction_id: UUID,
-    *,
-    hours_since: dt.datetime,
-    now: dt.datetime,
-    claim: bool = False,
-) -> None:
-    """Append the charges' rows and add them to the totals of their days, and of their hours from `hours_since` on.
+@asynccontextmanager
+async def claiming(claim: bool) -> AsyncIterator[None]:
+    """Around the pipeline in which `add_events` may claim keys. With `claim` raises `TakenError` where one is taken."""
+    try:
+        yield
+    except UniqueViolation as error:
+        if not claim:
+            raise
+        raise TakenError from error
 
-    The rows are copied once, into a table of this connection's own; the database makes the rest of them. With `claim`
-    also their keys: every charge must then be its event's own, and it raises `TakenError` where a key is not free.
-    """
+
+async def stage_events(conn: Connection, charges: Iterable[Charge], transaction_id: UUID, *, now: dt.datetime) -> None:
+    """Copy the charges' rows into a table of this connection's own, for `add_events`."""
     await conn.execute(STAGES["event"])
     await copying.copy(conn, _COPY_EVENTS, _encoded_events(charges, transaction_id, now))
+
+
+async def add_events(conn: Connection, *, hours_since: dt.datetime, claim: bool = False) -> None:
+    """Append the rows staged in this transaction, and add them to the totals of their days and of their hours.
+
+    Hours before `hours_since` have none. With `claim` also their keys: every charge must then be its event's own. Call
+    it in a pipeline, with `claim` within `claiming`: the database goes from one to the next without waiting for us.
+    """
     if claim:
-        try:
-            await conn.execute(SQL["claim_keys"])
-        except UniqueViolation as error:
-            raise TakenError from error
+        await conn.execute(SQL["claim_keys"])
     await conn.execute(SQL["add_events"])
     await conn.execute(SQL["add_daily"])
     await conn.execute(SQL["add_workflows"])
