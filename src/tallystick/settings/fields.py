@@ -177,5 +177,52 @@ class Settings:
     webhook_allowed_hosts: str | None = _setting(
         None, "Hosts, `host:port`, addresses and networks, by commas, that webhooks may go to though they are private."
     )
+    trial_days: int = _setting(14, "Days of a workspace's one trial of Pro (rule M23).", low=0, high=366)
+    trial_notice_days: int = _setting(3, "Days before its end that a trial's owner is told.", low=0, high=90)
+    free_workspaces_max: int = _setting(1, "Workspaces one person may own on Free alone (M27).", low=1, high=1_000)
+    seller_name: str = _setting("Tallystick", "Legal name of the seller, on invoices.")
+    seller_address: str = _setting("", "The seller's address: street; more; postal code; city; region.")
+    seller_country: str = _setting("US", "The seller's country, ISO 3166-1 alpha-2.")
+    seller_tax_id: str | None = _setting(None, "The seller's tax id with its prefix, such as `DE123456789`.")
+    seller_email: str | None = _setting(None, "Address for questions about an invoice.")
+    seller_bank: str | None = _setting(None, "Where transfers go: holder; IBAN or account; BIC; bank.")
+    seller_logo: Path | None = _setting(None, "PNG or SVG file: the logo on invoices.")
+    invoice_series: str = _setting("INV", "Beginning of an invoice's number; numbers of a series have no gaps.")
+    credit_note_series: str = _setting("CN", "Beginning of a credit note's number.")
+    invoice_grace_seconds: int = _setting(
+        3_600, "Seconds after a period's end that its invoice waits for late usage (M28).", low=3_600, high=864_000
+    )
+    invoice_due_days: int = _setting(14, "Days to pay an invoice by bank transfer.", low=0, high=365)
+    tax_rates: Path | None = _setting(None, "TOML file of tax rates by country in place of the shipped ones.")
+    tax_countries: str = _setting(
+        "", "Countries, by commas, where the seller is registered beside its own: taxes are charged in those."
+    )
+    credits_tax_at: Literal["purchase", "use"] = _setting(
+        "purchase", "When bought credits are taxed (rule M26); never twice."
+    )
+    credit_price: Decimal = _setting(
+        Decimal("1"), "Price of one bought credit in minor units (cents), a decimal.", low=0, high=1_000_000
+    )
+    currency: str = _setting("usd", "Currency of bought credits and of accounts that have no invoice yet, ISO 4217.")
+    purchase_days: int = _setting(365, "Days until bought credits expire (M13).", low=1, high=36_500)
+    purchase_credits_min: int = _setting(100, "Credits in one purchase, at least.", low=1, high=1_000_000)
+    purchase_credits_max: int = _setting(1_000_000, "Credits in one purchase, at most.", low=1, high=100_000_000)
+    topup_daily_cap: int = _setting(
+        100_000, "Credits that automatic top-up may buy a workspace on one UTC day, at most.", low=1, high=100_000_000
+    )
+    dunning_days: str = _setting("1,3,5,7", "Days after a failed payment on which it is tried again (M24).")
+    past_due_days: int = _setting(14, "Days after which runs of who does not pay stop (M24).", low=1, high=365)
+    uncollectible_days: int = _setting(90, "Days after which an unpaid invoice is written off.", low=1, high=3_650)
+    payment_provider: Literal["offline", "stripe"] = _setting(
+        "offline", "Who collects from new accounts: `stripe`, or bank transfers marked by the operator."
+    )
+    stripe_api_key: str | None = _setting(None, "Secret key of the Stripe account.", secret=True)
+    stripe_webhook_secret: str | None = _setting(None, "Secret with which Stripe signs webhooks.", secret=True)
+    stripe_publishable_key: str | None = _setting(None, "Stripe's key for browsers.")
+    stripe_api_base: str = _setting("https://api.stripe.com", "Address of Stripe's API.")
+    portal_seconds: int = _setting(900, "Seconds that a link to our payment page is good.", low=60, high=86_400)
+    closed_data_days: int = _setting(
+        30, "Days after which personal data of a closed workspace is blanked (M30).", low=0, high=3_650
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "Least level that is logged.")
     log_format: Literal["text", "json"] = _setting("text", "How a line of the log is written.")

@@ -15,5 +15,5 @@ SELECT type, category, slug, unit, builtin FROM meter
 
 -- name: all_plan_versions
 SELECT id, plan, version, name, cadence, price_minor, currency, included_credits, included_tool_runs, run_quota,
-    at_zero, rollover_share_ppm, features, created_at
+    at_zero, rollover_share_ppm, features, created_at, workspace_id, overage_price, trial_days, retired_at
 FROM plan_version

@@ -1,20 +1,21 @@
 -- name: insert_plan_version
 INSERT INTO plan_version (
     id, plan, version, name, cadence, price_minor, currency, included_credits, included_tool_runs, run_quota, at_zero,
-    rollover_share_ppm, features, created_at
+    rollover_share_ppm, features, created_at, workspace_id, overage_price, trial_days, retired_at
 )
 VALUES (
     %(id)s::uuid, %(plan)s::text, %(version)s::int, %(name)s::text, %(cadence)s::text, %(price_minor)s::bigint,
     %(currency)s::text, %(included_credits)s::bigint, %(included_tool_runs)s::bigint, %(run_quota)s::bigint,
-    %(at_zero)s::text, %(rollover_share_ppm)s::int, %(features)s::jsonb, %(created_at)s::timestamptz
+    %(at_zero)s::text, %(rollover_share_ppm)s::int, %(features)s::jsonb, %(created_at)s::timestamptz,
+    %(workspace_id)s::uuid, %(overage_price)s::bigint, %(trial_days)s::int, %(retired_at)s::timestamptz
 )
 ON CONFLICT (id) DO NOTHING
 
 -- name: latest_plan_version
 SELECT id, plan, version, name, cadence, price_minor, currency, included_credits, included_tool_runs, run_quota,
-    at_zero, rollover_share_ppm, features, created_at
+    at_zero, rollover_share_ppm, features, created_at, workspace_id, overage_price, trial_days, retired_at
 FROM plan_version
-WHERE plan = %(plan)s::text
+WHERE plan = %(plan)s::text AND workspace_id IS NULL AND retired_at IS NULL
 ORDER BY version DESC
 LIMIT 1
 
@@ -40,7 +41,7 @@ WHERE workspace_id = %(workspace_id)s::uuid AND starts_at = %(starts_at)s::times
 -- The live subscription with its zone, its open period and its plan version.
 SELECT s.id AS subscription_id, s.anchor_at, w.zone, b.starts_at, b.ends_at, p.id, p.plan, p.version, p.name,
     p.cadence, p.price_minor, p.currency, p.included_credits, p.included_tool_runs, p.run_quota, p.at_zero,
-    p.rollover_share_ppm, p.features, p.created_at
+    p.rollover_share_ppm, p.features, p.created_at, p.workspace_id, p.overage_price, p.trial_days, p.retired_at
 FROM subscription AS s
 JOIN workspace AS w ON w.id = s.workspace_id
 JOIN plan_version AS p ON p.id = s.plan_version_id

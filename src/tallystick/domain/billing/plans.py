@@ -14,7 +14,8 @@ _NAMESPACE: Final = UUID("5f3b5a0e-6f0d-5c1e-9a55-7a111c4b0001")
 class PlanVersion:
     """Price in minor units of `currency` per cadence; included credits and tool runs in nano-units per period.
 
-    `at_zero` is rule M12's; `run_quota` is None where runs are not counted.
+    `at_zero` is rule M12's; `run_quota` is None where runs are not counted. A version with a `workspace_id` is that
+    workspace's contract. `overage_price` is in 10⁻⁹ minor units a credit; `trial_days` how long it may be tried, once.
     """
 
     id: UUID
@@ -31,6 +32,10 @@ class PlanVersion:
     rollover_share_ppm: int
     created_at: dt.datetime
     features: dict[str, Any] = field(default_factory=dict)
+    workspace_id: UUID | None = None
+    overage_price: int | None = None
+    trial_days: int = 0
+    retired_at: dt.datetime | None = None
 
     def included(self, unit: str) -> int:
         """Nano-units of `unit` that one period includes."""

@@ -59,6 +59,34 @@ DEPLOYMENT_UNDEPLOYED: Final = "deployment.undeployed"
 DEPLOYMENT_DELETED: Final = "deployment.deleted"
 FINE_TUNING_STARTED: Final = "fine_tuning.started"
 FINE_TUNING_FINISHED: Final = "fine_tuning.finished"
+TRIAL_STARTED: Final = "subscription.trial_started"
+TRIAL_ENDING: Final = "subscription.trial_ending"
+TRIAL_ENDED: Final = "subscription.trial_ended"
+PLAN_CHANGED: Final = "subscription.plan_changed"
+CHANGE_PENDING: Final = "subscription.change_pending"
+CHANGE_REVOKED: Final = "subscription.change_revoked"
+SUBSCRIPTION_RENEWED: Final = "subscription.renewed"
+SUBSCRIPTION_PAST_DUE: Final = "subscription.past_due"
+SUBSCRIPTION_RESUMED: Final = "subscription.resumed"
+SUBSCRIPTION_PAUSED: Final = "subscription.paused"
+SUBSCRIPTION_CANCELED: Final = "subscription.canceled"
+WORKSPACE_CLOSED: Final = "workspace.closed"
+INVOICE_ISSUED: Final = "invoice.issued"
+INVOICE_PAID: Final = "invoice.paid"
+INVOICE_PAST_DUE: Final = "invoice.past_due"
+INVOICE_VOIDED: Final = "invoice.voided"
+INVOICE_UNCOLLECTIBLE: Final = "invoice.uncollectible"
+CREDIT_NOTE_ISSUED: Final = "credit_note.issued"
+PAYMENT_SUCCEEDED: Final = "payment.succeeded"
+PAYMENT_FAILED: Final = "payment.failed"
+PAYMENT_ACTION_REQUIRED: Final = "payment.action_required"
+PAYMENT_REFUNDED: Final = "payment.refunded"
+PAYMENT_DISPUTED: Final = "payment.disputed"
+METHOD_UPDATED: Final = "payment_method.updated"
+METHOD_EXPIRING: Final = "payment_method.expiring"
+CREDITS_PURCHASED: Final = "credits.purchased"
+TOP_UP_SUCCEEDED: Final = "top_up.succeeded"
+TOP_UP_STOPPED: Final = "top_up.stopped"
 WEBHOOK_FAILING: Final = "webhook.endpoint_failing"
 WEBHOOK_DISABLED: Final = "webhook.endpoint_disabled"
 
@@ -89,6 +117,34 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(DEPLOYMENT_DELETED, "deployments", "A deployment was deleted."),
             Kind(FINE_TUNING_STARTED, "deployments", "A fine-tuning job began."),
             Kind(FINE_TUNING_FINISHED, "deployments", "A fine-tuning job ended, with what it cost."),
+            Kind(TRIAL_STARTED, "billing", "The workspace's one trial began; it ends at `endsAt`."),
+            Kind(TRIAL_ENDING, "billing", "A trial ends within days and nothing is on file to pay with."),
+            Kind(TRIAL_ENDED, "billing", "A trial ended without a payment method: new runs are paused."),
+            Kind(PLAN_CHANGED, "billing", "The workspace is on another plan, or another version of it."),
+            Kind(CHANGE_PENDING, "billing", "A downgrade or the end was asked for; it comes with the period's end."),
+            Kind(CHANGE_REVOKED, "billing", "A change that was to come with the period's end was taken back."),
+            Kind(SUBSCRIPTION_RENEWED, "billing", "A billing period ended and the next one began."),
+            Kind(SUBSCRIPTION_PAST_DUE, "billing", "An invoice stayed unpaid too long: new runs are refused."),
+            Kind(SUBSCRIPTION_RESUMED, "billing", "The workspace is active again; everything goes on."),
+            Kind(SUBSCRIPTION_PAUSED, "billing", "New runs are paused."),
+            Kind(SUBSCRIPTION_CANCELED, "billing", "A subscription ended."),
+            Kind(WORKSPACE_CLOSED, "billing", "The workspace was closed."),
+            Kind(INVOICE_ISSUED, "billing", "An invoice was issued."),
+            Kind(INVOICE_PAID, "billing", "An invoice is paid."),
+            Kind(INVOICE_PAST_DUE, "billing", "An invoice was not paid in time."),
+            Kind(INVOICE_VOIDED, "billing", "An invoice was voided: nothing is to be paid."),
+            Kind(INVOICE_UNCOLLECTIBLE, "billing", "An invoice was written off."),
+            Kind(CREDIT_NOTE_ISSUED, "billing", "A credit note corrects an invoice."),
+            Kind(PAYMENT_SUCCEEDED, "billing", "A payment succeeded."),
+            Kind(PAYMENT_FAILED, "billing", "A payment failed, with the reason and when it is tried again."),
+            Kind(PAYMENT_ACTION_REQUIRED, "billing", "A payment waits for its owner to confirm it."),
+            Kind(PAYMENT_REFUNDED, "billing", "Money was given back."),
+            Kind(PAYMENT_DISPUTED, "billing", "A payment was disputed at the bank."),
+            Kind(METHOD_UPDATED, "billing", "The payment method on file changed."),
+            Kind(METHOD_EXPIRING, "billing", "The card on file ends soon."),
+            Kind(CREDITS_PURCHASED, "billing", "Bought credits were paid and granted."),
+            Kind(TOP_UP_SUCCEEDED, "billing", "Automatic top-up bought credits."),
+            Kind(TOP_UP_STOPPED, "billing", "Automatic top-up failed and stopped; it waits for its owner."),
             Kind(WEBHOOK_FAILING, "billing", "A webhook's endpoint has taken nothing for days; deliveries die."),
             Kind(WEBHOOK_DISABLED, "billing", "A webhook's endpoint answered 410 Gone and gets nothing more."),
         )

@@ -1,0 +1,162 @@
+"""Invoices and credit notes: their lines, their sums and their states (row D6; rule M28).
+
+A draft is written when a period ends and issued after the grace. What is issued never changes but in how far it is
+paid; a mistake is mended by a credit note. The states are a table; a transition that is not in it is refused with
+`invoiceNotOpen`.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from tallystick.domain.billing.accounts import Address
+from tallystick.kernel.errors import TallystickError
+
+InvoiceKind = Literal["invoice", "credit_note"]
+Purpose = Literal["period", "change", "purchase", "custom", "closing", "correction"]
+LineKind = Literal["plan", "proration", "usage", "adjustment", "overage", "credits", "custom", "refund"]
+
+DRAFT: Final = "draft"
+ISSUED: Final = "issued"
+PAID: Final = "paid"
+PAST_DUE: Final = "past_due"
+VOID: Final = "void"
+UNCOLLECTIBLE: Final = "uncollectible"
+
+TRANSITIONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
+    {
+        (DRAFT, "issue"): ISSUED,
+        (DRAFT, "void"): VOID,
+        (ISSUED, "pay"): PAID,
+        (ISSUED, "fallDue"): PAST_DUE,
+        (ISSUED, "void"): VOID,
+        (ISSUED, "giveUp"): UNCOLLECTIBLE,
+        (PAST_DUE, "pay"): PAID,
+        (PAST_DUE, "void"): VOID,
+        (PAST_DUE, "giveUp"): UNCOLLECTIBLE,
+        # Money may still come for what was written off.
+        (UNCOLLECTIBLE, "pay"): PAID,
+        (PAID, "takeBack"): PAST_DUE,
+    }
+)
+"""(status, what is asked) → status. `takeBack`: a payment was disputed or bounced after all."""
+
+OPEN: Final = frozenset({ISSUED, PAST_DUE})
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Seller or buyer as an invoice shows it; `country` is ISO 3166-1 alpha-2, `tax_id` with its prefix (DE…)."""
+
+    name: str
+    address: Address = field(default_factory=Address)
+    country: str = ""
+    tax_id: str | None = None
+    email: str | None = None
+    reference: str | None = None
+    """The buyer's purchase order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """One row of the tax breakdown. `category` is EN 16931's: S standard, Z zero, E exempt, AE reverse charge, O outside
+    the scope.
+
+    `rate_ppm` in parts per million (19 % is 190,000), amounts in minor units. `reason`: why nothing is charged.
+    """
+
+    category: str
+    rate_ppm: int
+    base_minor: int
+    amount_minor: int
+    country: str
+    name: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`unit_price` is in minor units with up to nine decimals, `amount_minor` is net of tax; a refund's is negative.
+
+    `credits` is what usage came to, in nano-credits, at no money where credits paid for it (rule M28). `period_start`
+    and `period_end` name the time that a line is for. `details` is JSON: planVersionId, category, grantId, …
+    """
+
+    position: int
+    kind: LineKind
+    description: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal
+    amount_minor: int
+    tax_category: str
+    tax_rate_ppm: int
+    credits: int | None = None
+    period_start: dt.datetime | None = None
+    period_end: dt.datetime | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Invoice:
+    """An invoice or credit note while its workspace is locked; amounts in minor units of `currency`.
+
+    A credit note's amounts are positive: what it takes off. `charged_through` is the watermark of the charges it lists:
+    those up to this id that were used before `period_end` are on this invoice or an earlier one. `next_at` is when
+    something is to be done with it: issuing a draft, collecting an open one.
+    """
+
+    workspace_id: UUID
+    id: UUID
+    kind: InvoiceKind
+    purpose: Purpose
+    status: str
+    currency: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    series: str | None = None
+    number: str | None = None
+    period_start: dt.datetime | None = None
+    period_end: dt.datetime | None = None
+    subscription_id: UUID | None = None
+    issued_at: dt.datetime | None = None
+    due_at: dt.datetime | None = None
+    paid_at: dt.datetime | None = None
+    closed_at: dt.datetime | None = None
+    net_minor: int = 0
+    tax_minor: int = 0
+    total_minor: int = 0
+    paid_minor: int = 0
+    credited_minor: int = 0
+    taxes: tuple[Tax, ...] = ()
+    seller: Party | None = None
+    buyer: Party | None = None
+    corrects: UUID | None = None
+    reason: str = ""
+    charged_through: UUID | None = None
+    attempts: int = 0
+    next_at: dt.datetime | None = None
+
+    @property
+    def open_minor(self) -> int:
+        """What is still to be paid; nothing of a draft, of one that is closed, and of a credit note."""
+        if self.kind == "credit_note" or self.status not in OPEN:
+            return 0
+        return max(self.total_minor - self.credited_minor - self.paid_minor, 0)
+
+    def move(self, asked: str, now: dt.datetime) -> None:
+        """Take the transition `asked`. Raises `invoiceNotOpen`."""
+        following = TRANSITIONS.get((self.status, asked))
+        if following is None:
+            raise TallystickError(
+                "invoiceNotOpen",
+                f"The invoice is {self.status.replace('_', ' ')}: it can't be changed that way.",
+                id=str(self.id),
+                number=self.number,
+                status=self.status,
+            )
+        self.status, self.updated_at = following, now

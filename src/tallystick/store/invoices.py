@@ -1,0 +1,129 @@
+"""Invoices, their lines and the usage behind them. Whoever writes has locked the workspace's balances or the row."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from tallystick.domain.billing.accounts import Address
+from tallystick.domain.billing.invoices import Invoice, Line, Party, Tax
+from tallystick.kernel.errors import TallystickError
+from tallystick.store.database import Connection, Row
+from tallystick.store.named_sql import load
+
+SQL = load(__file__)
+
+_FIELDS: Final = tuple(
+    field.name for field in fields(Invoice) if field.name not in ("taxes", "seller", "buyer", "number")
+)
+# Decimals go as texts, so that they keep their digits.
+_encode: Final = msgspec.json.Encoder(decimal_format="string").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Usage behind an invoice: of a period, category and agent (the nil UUID where none), in nano-units."""
+
+    period_start: dt.datetime
+    category: str
+    agent_id: UUID
+    events: int
+    quantity: Decimal
+    credits: int
+    tool_runs: int
+
+
+async def insert(conn: Connection, invoice: Invoice, lines: Sequence[Line] = (), used: Sequence[Used] = ()) -> None:
+    """Add an invoice with its lines and the usage behind them."""
+    await conn.execute(SQL["insert"], {"row": _row(invoice)})
+    await add_lines(conn, invoice, lines, used)
+
+
+async def add_lines(conn: Connection, invoice: Invoice, lines: Sequence[Line], used: Sequence[Used] = ()) -> None:
+    """Add lines and the usage behind them; what is issued gets none anymore."""
+    of_it = {"workspace_id": invoice.workspace_id, "invoice_id": invoice.id}
+    if lines:
+        await conn.execute(SQL["insert_lines"], of_it | {"rows": _encode(lines).decode()})
+    if used:
+        await conn.execute(SQL["insert_usage"], of_it | {"rows": _encode(used).decode()})
+
+
+async def save(conn: Connection, invoice: Invoice) -> None:
+    """Write back what changes of an invoice."""
+    given = {"workspace_id": invoice.workspace_id, "id": invoice.id, "row": _row(invoice)}
+    await conn.execute(SQL["save"], given)
+
+
+async def find(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> Invoice:
+    """One invoice, not locked. Raises `invoiceNotFound`."""
+    return await _one(conn, "by_id", workspace_id, invoice_id)
+
+
+async def lock(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> Invoice:
+    """One invoice, locked until the transaction ends. Raises `invoiceNotFound`."""
+    return await _one(conn, "lock", workspace_id, invoice_id)
+
+
+async def lock_open(conn: Connection, workspace_id: UUID) -> list[Invoice]:
+    """What of a workspace is still to be paid, locked, the oldest first."""
+    rows = await (await conn.execute(SQL["lock_open"], {"workspace_id": workspace_id})).fetchall()
+    return [invoice_of(row) for row in rows]
+
+
+async def due(
+    conn: Connection, now: dt.datetime, most: int, *, workspace_id: UUID | None = None
+) -> list[tuple[UUID, UUID]]:
+    """(workspace, invoice) with something to be done, in order of time; of one workspace, or of all without a clock."""
+    given = {"now": now, "limit": most, "workspace_id": workspace_id}
+    return [(row["workspace_id"], row["id"]) for row in await (await conn.execute(SQL["due"], given)).fetchall()]
+
+
+async def next_number(conn: Connection, series: str) -> int:
+    """Take the next number of a series, from 1: no other transaction gets one before this one ends."""
+    row = await (await conn.execute(SQL["next_number"], {"series": series})).fetchone()
+    if row is None:
+        raise AssertionError("a number that was just taken is there")
+    return int(row["number"])
+
+
+async def lines(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[Line]:
+    """The lines of an invoice, in order."""
+    given = {"workspace_id": workspace_id, "invoice_id": invoice_id}
+    return [Line(**row) for row in await (await conn.execute(SQL["lines"], given)).fetchall()]
+
+
+async def used(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[Used]:
+    """The usage behind an invoice."""
+    given = {"workspace_id": workspace_id, "invoice_id": invoice_id}
+    return [Used(**row) for row in await (await conn.execute(SQL["usage"], given)).fetchall()]
+
+
+async def _one(conn: Connection, query: str, workspace_id: UUID, invoice_id: UUID) -> Invoice:
+    row = await (await conn.execute(SQL[query], {"workspace_id": workspace_id, "id": invoice_id})).fetchone()
+    if row is None:
+        raise TallystickError("invoiceNotFound", "There is no such invoice.", id=str(invoice_id))
+    return invoice_of(row)
+
+
+def invoice_of(row: Row) -> Invoice:
+    """The invoice of a row of `invoice`."""
+    values: dict[str, Any] = {name: row[name] for name in _FIELDS}
+    return Invoice(
+        **values,
+        number=row["number"],
+        taxes=tuple(Tax(**tax) for tax in row["taxes"]),
+        seller=_party_of(row["seller"]),
+        buyer=_party_of(row["buyer"]),
+    )
+
+
+def _party_of(stored: dict[str, Any]) -> Party | None:
+    return Party(**(stored | {"address": Address(**stored["address"])})) if stored else None
+
+
+def _row(invoice: Invoice) -> str:
+    return _encode(asdict(invoice)).decode()
