@@ -63,8 +63,8 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """One row of the tax breakdown. `category` is EN 16931's: S standard, Z zero, E exempt, AE reverse charge, O outside
-    the scope.
+    """One row of the tax breakdown. `category` is that of EN 16931: S standard, Z zero, E exempt, AE reverse charge, O
+    outside the scope.
 
     `rate_ppm` in parts per million (19 % is 190,000), amounts in minor units. `reason`: why nothing is charged.
     """
