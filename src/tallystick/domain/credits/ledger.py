@@ -108,6 +108,21 @@ class Book:
         self._pass()
         self.facts.append(told.adjusted_fact(self.balance, -amount, key=key, at=at, reason=reason))
 
+    def withdraw(
+        self, grant: Grant, amount: int, transaction_id: UUID, *, key: str, at: dt.datetime, reason: str, actor: str
+    ) -> None:
+        """Take `amount` > 0 of one grant back, at most what remains of it; one that is emptied so has ended.
+
+        Whether holds rely on it is the caller's question.
+        """
+        entries = self._lapse(grant, amount)
+        grant.kept = min(grant.kept, grant.remaining)
+        self._end_if_empty(grant, at)
+        self.balance.allocation = max(self.balance.allocation - amount, 0)
+        self._book("adjustment", key, transaction_id, at, entries, reason, actor)
+        self._pass()
+        self.facts.append(told.adjusted_fact(self.balance, -amount, key=key, at=at, reason=reason, grant=grant))
+
     def give_back(self, amount: int, adjustment: Grant, transaction_id: UUID, *, key: str, at: dt.datetime) -> None:
         """Book a return of `amount` > 0: overdraft first, then grants in reverse burn order, unexpired ones only.
 

@@ -55,6 +55,9 @@ CREATE TABLE billing_account (
 CREATE UNIQUE INDEX billing_account_customer ON billing_account (provider, customer_ref, workspace_id)
     WHERE customer_ref IS NOT NULL;
 
+-- What automatic top-up watches.
+CREATE INDEX billing_account_top_up ON billing_account (workspace_id) WHERE topup_state <> 'off';
+
 -- local: gap-free: the row is locked from the moment a number is taken to the end of the transaction that issues
 CREATE TABLE invoice_series (
     series text PRIMARY KEY,
@@ -206,7 +209,10 @@ CREATE TABLE bank_transaction (
 );
 
 -- tenant: credits being bought; granted when they are paid (rule M26). unit_price in minor units a credit, of that day's
--- list; day is the UTC day that the cap of automatic top-up counts by
+-- list; day is the UTC day that the cap of automatic top-up counts by. taken, refunded_minor and refunded_tax_minor are what
+-- was given back for credits not used. recognised_* is how far the money side has followed the grant: nano-credits used and
+-- expired by the ledger's transactions of credits up to recognised_seq. With tax_at `use` taxed_minor of what was used was on
+-- a period's invoice
 CREATE TABLE credit_purchase (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -217,15 +223,27 @@ CREATE TABLE credit_purchase (
     tax_minor bigint NOT NULL,
     currency text NOT NULL,
     unit_price numeric NOT NULL,
+    tax_at text NOT NULL DEFAULT 'purchase' CHECK (tax_at IN ('purchase', 'use')),
     day date NOT NULL,
     invoice_id uuid,
     payment_id uuid,
     grant_id uuid,
+    expires_days integer NOT NULL,
+    taken bigint NOT NULL DEFAULT 0,
+    refunded_minor bigint NOT NULL DEFAULT 0,
+    refunded_tax_minor bigint NOT NULL DEFAULT 0,
+    taxed_minor bigint NOT NULL DEFAULT 0,
+    recognised_seq bigint NOT NULL DEFAULT 0,
+    recognised_used bigint NOT NULL DEFAULT 0,
+    recognised_expired bigint NOT NULL DEFAULT 0,
+    error text,
     created_by text NOT NULL,
     created_at timestamptz NOT NULL,
     finished_at timestamptz,
     PRIMARY KEY (workspace_id, id)
 );
+
+CREATE INDEX credit_purchase_invoice ON credit_purchase (workspace_id, invoice_id);
 
 -- Only one automatic top-up is on its way.
 CREATE UNIQUE INDEX credit_purchase_in_flight ON credit_purchase (workspace_id)
@@ -247,6 +265,8 @@ CREATE TABLE money_entry (
     cause text NOT NULL,
     PRIMARY KEY (workspace_id, id)
 );
+
+CREATE INDEX money_entry_at ON money_entry (at);
 
 CREATE INDEX money_entry_purchase ON money_entry (workspace_id, purchase_id);
 
