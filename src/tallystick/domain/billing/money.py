@@ -3,31 +3,24 @@
 from typing import Final
 
 from tallystick.kernel.credits import divide_half_even
+from tallystick.kernel.currencies import decimal_text, exponent
 
-_EXPONENTS: Final = {
-    **dict.fromkeys(("bif", "clp", "djf", "gnf", "isk", "jpy", "kmf", "krw", "pyg", "rwf", "ugx", "vnd", "vuv"), 0),
-    **dict.fromkeys(("xaf", "xof", "xpf"), 0),
-    **dict.fromkeys(("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"), 3),
-}
+__all__ = ["PPM", "decimal_text", "exponent", "round_half_up", "share", "split"]
+
 PPM: Final = 1_000_000
 """A whole, where a share is in parts per million."""
-
-
-def exponent(currency: str) -> int:
-    """Decimals of a currency's minor unit: 2 but for those of ISO 4217 that have none or three."""
-    return _EXPONENTS.get(currency.lower(), 2)
-
-
-def decimal_text(minor: int, currency: str) -> str:
-    """`9900` US cents as `99.00`, digit-exact; for documents that programs read."""
-    places = exponent(currency)
-    sign, digits = ("-" if minor < 0 else ""), str(abs(minor)).rjust(places + 1, "0")
-    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
 
 
 def share(minor: int, part: int, whole: int) -> int:
     """`minor × part / whole` in minor units, rounded once, halves to even. `whole` > 0."""
     return divide_half_even(minor * part, whole)
+
+
+def round_half_up(numerator: int, denominator: int) -> int:
+    """`numerator / denominator` rounded once, halves away from zero: how invoices round tax. `denominator` > 0."""
+    quotient, rest = divmod(abs(numerator), denominator)
+    quotient += 2 * rest >= denominator
+    return -quotient if numerator < 0 else quotient
 
 
 def split(minor: int, weights: list[int]) -> list[int]:

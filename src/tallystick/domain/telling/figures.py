@@ -5,9 +5,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from tallystick.kernel.credits import NANO, divide_half_even, format_credits
+from tallystick.kernel.currencies import decimal_text
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MINUS: Final = "−"
+_SIGNS: Final = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹"}
 
 
 def amount(nano: int) -> str:
@@ -48,6 +50,20 @@ def moment(at: dt.datetime, zone: str = "UTC") -> str:
     # Zones without letters call themselves by their offset.
     shown = f"UTC{named}" if named[:1] in "+-" else named
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M} {shown}"
+
+
+def money(minor: int, currency: str) -> str:
+    """Minor units as `$1,299.00`, `¥1,200`, `−$12.00`, or `CHF 99.00` where a currency's sign is not everybody's."""
+    whole, _, part = decimal_text(abs(minor), currency).partition(".")
+    digits = f"{int(whole):,}{'.' if part else ''}{part}"
+    sign = _SIGNS.get(currency.lower(), f"{currency.upper()} ")
+    return f"{_MINUS if minor < 0 else ''}{sign}{digits}"
+
+
+def date(at: dt.datetime, zone: str) -> str:
+    """The day of an instant in a workspace's zone, as `14 Mar 2026`."""
+    local = day(at, zone)
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
 def day(at: dt.datetime, zone: str) -> dt.date:
