@@ -24,15 +24,24 @@ FAILED: Final = "failed"
 CANCELED: Final = "canceled"
 
 RANKS: Final[Mapping[str, int]] = MappingProxyType(
-    {CREATED: 0, ACTION_REQUIRED: 1, PROCESSING: 2, CANCELED: 3, FAILED: 3, SUCCEEDED: 4}
+    {CREATED: 0, ACTION_REQUIRED: 1, PROCESSING: 2, CANCELED: 3, FAILED: 4, SUCCEEDED: 5}
 )
-"""A payment only goes to a higher rank: what is told late or twice changes nothing. Success stands over failure: a
-customer may repair a failed attempt with the provider."""
+"""A payment only goes to a higher rank, and no two have the same: in whatever order and however often things are told,
+it ends where the highest stands. Success stands over failure: a customer may repair a failed attempt with the
+provider."""
+
+UNFINISHED: Final = frozenset({CREATED, ACTION_REQUIRED, PROCESSING})
+"""Where money may still come: nothing else is asked for on the same invoice meanwhile."""
+
+BAD: Final = frozenset({CANCELED, FAILED})
 
 
 @dataclass(slots=True)
 class Payment:
-    """`amount_minor` and what of it was refunded or disputed, in minor units; `key` is ours, `ref` the provider's."""
+    """`amount_minor` and what of it was refunded or disputed, in minor units; `key` is ours, `ref` the provider's.
+
+    `received_on` is the bank's day of a transfer, whose `ref` is what its sender wrote.
+    """
 
     workspace_id: UUID
     id: UUID
@@ -54,6 +63,19 @@ class Payment:
     action_url: str | None = None
     finished_at: dt.datetime | None = None
     next_at: dt.datetime | None = None
+    received_on: dt.date | None = None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether money may still come by it."""
+        return self.status in UNFINISHED
+
+    @property
+    def refundable_minor(self) -> int:
+        """What of it we still have."""
+        if self.status != SUCCEEDED:
+            return 0
+        return max(self.amount_minor - self.refunded_minor - self.disputed_minor, 0)
 
     def takes(self, status: str) -> bool:
         """Whether `status` is news: further than what is known."""
@@ -76,17 +98,23 @@ class Outcome:
 class Told:
     """A provider's webhook, understood. `kind` is one of `TOLD`; `ref` the provider's id of what it is about.
 
-    `outcome` comes with `payment`, `method` with `method`, `amount_minor` is the whole refunded or disputed so far.
+    `outcome` comes with `payment` and `checkout`, `method` with `method`, `amount_minor` is the whole refunded or
+    disputed so far, or what a checkout came to with tax; `quantity` is what was chosen there. `type` is the provider's
+    own word for it. `fits` says which account a method is for: `any` puts it on file, `none` where there is none yet,
+    `same` where it is the one on file.
     """
 
     id: str
     kind: str
     at: dt.datetime
+    type: str = ""
     ref: str | None = None
     customer_ref: str | None = None
     outcome: Outcome | None = None
     method: Method | None = None
     amount_minor: int | None = None
+    quantity: int | None = None
+    fits: Literal["any", "none", "same"] = "any"
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -130,6 +158,10 @@ class Provider(Protocol):
     async def look(self, payment: Payment) -> Outcome | None:
         """How a payment stands; None where the provider never heard of it."""
 
+    async def cancel(self, payment: Payment) -> Outcome | None:
+        """Give up an attempt that is not finished, so that no money comes by it later; how it stands then: it may have
+        succeeded meanwhile. None where the provider never heard of it."""
+
     async def refund(self, payment: Payment, amount_minor: int, *, key: str) -> Outcome:
         """Give so much back."""
 
@@ -141,3 +173,6 @@ class Provider(Protocol):
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: dt.datetime) -> Told:
         """Check and understand a webhook. Raises `invalidSignature`, `invalidWebhook`."""
+
+    async def refresh(self, told: Told) -> Told:
+        """What was told, as it stands by now: a webhook's own picture may be old. Raises `paymentProviderUnavailable`."""
