@@ -29,8 +29,8 @@ StepKind = Literal["collect", "remind", "suspend", "writeOff"]
 LOOK_AGAIN: Final = dt.timedelta(days=1)
 """How long a payment under way is waited for before its invoice is looked at again."""
 
-_FIRST_PAUSE: Final = 60
-_LONGEST_PAUSE: Final = 6 * 3_600
+_FIRST_PAUSE: Final = dt.timedelta(minutes=1)
+_LONGEST_PAUSE: Final = dt.timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ def stops_at(case: Case, terms: Policy) -> dt.datetime | None:
     return next((slot.at for slot in _slots(case, terms) if slot.kind == "suspend"), None)
 
 
-def pause(attempts: int) -> dt.timedelta:
-    """How long to wait after a provider did not answer for the `attempts`-th time: a minute, doubled, at most 6 h."""
-    return dt.timedelta(seconds=min(_FIRST_PAUSE * 2 ** min(max(attempts, 1) - 1, 20), _LONGEST_PAUSE))
+def pause(age: dt.timedelta) -> dt.timedelta:
+    """How long to wait with what has not worked for so long already: as long again, a minute at least, 6 h at most."""
+    return min(max(age, _FIRST_PAUSE), _LONGEST_PAUSE)
 
 
 def _is_open(case: Case) -> bool:

@@ -74,6 +74,7 @@ WORKSPACE_CLOSED: Final = "workspace.closed"
 INVOICE_ISSUED: Final = "invoice.issued"
 INVOICE_PAID: Final = "invoice.paid"
 INVOICE_PAST_DUE: Final = "invoice.past_due"
+INVOICE_REMINDER: Final = "invoice.reminder"
 INVOICE_VOIDED: Final = "invoice.voided"
 INVOICE_UNCOLLECTIBLE: Final = "invoice.uncollectible"
 CREDIT_NOTE_ISSUED: Final = "credit_note.issued"
@@ -132,6 +133,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(INVOICE_ISSUED, "billing", "An invoice was issued."),
             Kind(INVOICE_PAID, "billing", "An invoice is paid."),
             Kind(INVOICE_PAST_DUE, "billing", "An invoice was not paid in time."),
+            Kind(INVOICE_REMINDER, "billing", "An invoice is still unpaid; told on the days of the dunning schedule."),
             Kind(INVOICE_VOIDED, "billing", "An invoice was voided: nothing is to be paid."),
             Kind(INVOICE_UNCOLLECTIBLE, "billing", "An invoice was written off."),
             Kind(CREDIT_NOTE_ISSUED, "billing", "A credit note corrects an invoice."),
