@@ -1,20 +1,17 @@
 """Stripe, by its own library: customers, methods on file, charges off session, refunds, checkout, the portal.
 
-No state of the library's is shared: each provider has a client with its own key, address and pinned version. The library
-never repeats a call; we repeat it ourselves, under the same key.
+No state of the library's is shared: each provider has a client with its own key, address and pinned version. The
+library never repeats a call; we repeat it ourselves, under the same key.
 """
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, cast
 
 import stripe
-
 from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.payments import FAILED, Checkout, Outcome, Payment, Told
-from tallystick.gateways.payments import stripe_webhooks
 from tallystick.gateways.payments.stripe_calls import (
     KeyTaken,
     Refused,
@@ -38,14 +35,14 @@ from tallystick.gateways.payments.stripe_objects import (
     outcome_of,
     refund_outcome,
 )
-from tallystick.gateways.payments.stripe_webhooks import refreshed
+from tallystick.gateways.payments.stripe_webhooks import read, refreshed
 from tallystick.kernel.errors import TallystickError
 
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API that this was written for; the account's own default does not matter."""
 
 _SECONDS: Final = 30
-_KINDS: Final = ["card", "sepa_debit"]
+_KINDS: Final[list[Any]] = ["card", "sepa_debit"]
 _MOST: Final = 100
 _KEY: Final = "tallystick_key"
 
@@ -64,20 +61,20 @@ class StripeProvider:
         """`webhook_secrets`: any of them may have signed. `return_url` is where a customer comes back to who had to
         confirm a payment; without it such a payment fails."""
         self._http = stripe.HTTPXClient(timeout=_SECONDS)
-        client = stripe.StripeClient(
+        self._client = stripe.StripeClient(
             api_key,
             stripe_version=API_VERSION,
             base_addresses={"api": api_base.rstrip("/")},
             max_network_retries=0,
             http_client=self._http,
         )
-        self._v1 = client.v1
+        self._v1 = self._client.v1
         self._secrets = webhook_secrets
         self._return_url = return_url
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def customer(self, account: Account, *, name: str, key: str) -> str:
         """Make or bring up to date the customer; its id."""
@@ -101,7 +98,7 @@ class StripeProvider:
     async def setup_intent(self, customer_ref: str, *, key: str) -> str:
         """A client secret with which a browser adds a card or bank account. Raises `failedToCreateSetupIntent`."""
         made = self._v1.setup_intents.create_async(
-            {"customer": customer_ref, "usage": "off_session", "payment_method_types": _KINDS}, options(key)
+            {"customer": customer_ref, "usage": "off_session", "allowed_payment_method_types": _KINDS}, options(key)
         )
         try:
             return str((await ask("create setup intent", made))["client_secret"])
@@ -136,7 +133,7 @@ class StripeProvider:
             if refused.error.get("type") == "card_error":
                 said = failure(refused.error)
                 raise TallystickError(
-                    "paymentMethodRefused", said.error_message or "The card was declined.", code=said.error_code
+                    "paymentMethodRefused", said.error_message or "The card was declined.", declineCode=said.error_code
                 ) from None
             raise _no_method(method_id) from None
         return method_of(found)
@@ -156,7 +153,7 @@ class StripeProvider:
                 "currency": payment.currency,
                 "customer": customer_ref,
                 "payment_method": chosen.id,
-                "payment_method_types": _KINDS,
+                "allowed_payment_method_types": _KINDS,
                 "off_session": True,
                 "confirm": True,
                 "description": description,
@@ -238,7 +235,7 @@ class StripeProvider:
             {
                 "mode": "payment",
                 "customer": customer_ref,
-                "payment_method_types": cast(Any, _KINDS),
+                "allowed_payment_method_types": _KINDS,
                 "line_items": [
                     {
                         "price_data": {
@@ -274,11 +271,11 @@ class StripeProvider:
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: dt.datetime) -> Told:
         """Check and understand a webhook. Raises `invalidSignature`, `invalidWebhook`."""
-        return stripe_webhooks.read(body, headers, self._secrets, now)
+        return read(body, headers, self._secrets, now)
 
     async def refresh(self, told: Told) -> Told:
         """What was told, as it stands by now: a webhook's own picture may be old, and come late."""
-        return await refreshed(self._v1, told)
+        return await refreshed(self._client, told)
 
     async def _standing(self, payment: Payment, intent: Object, method_id: str | None) -> Outcome:
         """How an intent stands. Where the bank wants the customer, the attempt goes on as one with a page to go to."""
@@ -317,11 +314,6 @@ class StripeProvider:
         except (Refused, KeyTaken) as refused:
             # What we were given the id of is there, unless the key is another account's.
             raise misconfigured(str(refused)) from None
-
-
-def with_method(told: Told, method: Method) -> Told:
-    """What was told, with the method that it is about."""
-    return replace(told, method=method)
 
 
 def _no_method(method_id: str) -> TallystickError:

@@ -1,5 +1,5 @@
-"""Calls to Stripe: the key of each, and what goes wrong: what is not known, what was refused for good, what the operator
-has to mend."""
+"""Calls to Stripe: the key of each, and what goes wrong: what is not known, what was refused for good, what the
+operator has to mend."""
 
 import re
 from collections.abc import Awaitable, Mapping
@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
-import stripe
 import structlog
 
+import stripe
 from tallystick.kernel.errors import TallystickError
 
 _LOG: Final = structlog.get_logger("tallystick.stripe")
@@ -34,7 +34,7 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - an answer more than an error
     """Stripe understood and said no. `error` is the object it said it with."""
 
     def __init__(self, error: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ class Refused(Exception):
         return str(self)
 
 
-class KeyTaken(Exception):
+class KeyTaken(Exception):  # noqa: N818 - an answer more than an error
     """The idempotency key was used with other parameters: something was asked for under it before."""
 
 
@@ -82,7 +82,9 @@ def unavailable() -> TallystickError:
 def misconfigured(code: str = "unauthorized") -> TallystickError:
     """It was not done, and asking again does not help before the operator has mended the settings."""
     return TallystickError(
-        "paymentProviderMisconfigured", "Payments are not set up properly; the operator has to see to it.", code=code
+        "paymentProviderMisconfigured",
+        "Payments are not set up properly; the operator has to see to it.",
+        providerCode=code,
     )
 
 

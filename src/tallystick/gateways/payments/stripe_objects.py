@@ -72,6 +72,7 @@ _SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """For people, by decline code or code. Why a card is said to be lost, stolen or a fraud is not for them."""
 
+_TAKEN: Final = ("needs_response", "under_review", "lost")
 _DECLINED: Final = "The card was declined."
 _REFUSED: Final = "The payment was refused."
 _LONGEST_CODE: Final = 100

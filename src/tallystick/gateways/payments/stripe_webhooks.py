@@ -6,14 +6,14 @@ everything whose end can't be told from its picture alone, the picture is taken 
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
+
 import stripe
 from stripe import WebhookSignature
-
 from tallystick.domain.billing.payments import CANCELED, FAILED, PROCESSING, SUCCEEDED, Outcome, Told
 from tallystick.gateways.payments.stripe_calls import KeyTaken, Refused, ask, misconfigured
 from tallystick.gateways.payments.stripe_objects import (
@@ -48,13 +48,13 @@ def read(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now:
         raise TallystickError("invalidWebhook", "This is not a webhook as Stripe writes them.") from None
 
 
-async def refreshed(v1: "stripe.V1Services", told: Told) -> Told:
+async def refreshed(client: stripe.StripeClient, told: Told) -> Told:
     """What was told, as it stands by now. What is not there anymore is `other`."""
     reader = _REFRESHED.get(told.kind)
     if reader is None or told.ref is None:
         return told
     try:
-        return await reader(v1, told, told.ref)
+        return await reader(client, told, told.ref)
     except Refused as refused:
         if refused.code == "resource_missing":
             return replace(told, kind="other")
@@ -212,20 +212,20 @@ TYPES: Final = tuple(_READERS)
 """What an endpoint at Stripe should be told of; everything else is `other`."""
 
 
-async def _payment_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
+async def _payment_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
     """Success is final. Of anything else the payment may be past it, or still be on the way to its authentication,
     which whoever asked for it goes on with."""
     if told.outcome is not None and told.outcome.status == SUCCEEDED:
         return told
-    intent = await ask("look", v1.payment_intents.retrieve_async(ref))
+    intent = await ask("look", client.v1.payment_intents.retrieve_async(ref))
     if needs_authentication(intent):
         return replace(told, kind="other")
     return replace(told, outcome=outcome_of(intent))
 
 
-async def _refund_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
+async def _refund_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
     """All that was given back, less what did not arrive."""
-    intent = await ask("look", v1.payment_intents.retrieve_async(ref, {"expand": ["latest_charge"]}))
+    intent = await ask("look", client.v1.payment_intents.retrieve_async(ref, {"expand": ["latest_charge"]}))
     charge = intent.get("latest_charge") or {}
     return replace(
         told,
@@ -235,10 +235,10 @@ async def _refund_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
     )
 
 
-async def _dispute_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
+async def _dispute_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
     """All that disputes have taken; none of it left means that they were won."""
-    disputes = await ask("disputes", v1.disputes.list_async({"payment_intent": ref, "limit": _MOST}))
-    intent = await ask("look", v1.payment_intents.retrieve_async(ref))
+    disputes = await ask("disputes", client.v1.disputes.list_async({"payment_intent": ref, "limit": _MOST}))
+    intent = await ask("look", client.v1.payment_intents.retrieve_async(ref))
     taken = disputed_minor(disputes["data"])
     return replace(
         told,
@@ -249,22 +249,22 @@ async def _dispute_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
     )
 
 
-async def _method_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
+async def _method_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
     """As it is shown now, if it is still its customer's."""
-    found = await ask("find method", v1.payment_methods.retrieve_async(ref))
+    found = await ask("find method", client.v1.payment_methods.retrieve_async(ref))
     if id_of(found.get("customer")) != told.customer_ref:
         return replace(told, kind="other")
     return replace(told, method=method_of(found))
 
 
-async def _removed_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
-    found = await ask("find method", v1.payment_methods.retrieve_async(ref))
+async def _removed_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
+    found = await ask("find method", client.v1.payment_methods.retrieve_async(ref))
     return replace(told, kind="other") if id_of(found.get("customer")) else told
 
 
-async def _checkout_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
+async def _checkout_now(client: stripe.StripeClient, told: Told, ref: str) -> Told:
     """With the quantity that was chosen on the page."""
-    session = await ask("checkout", v1.checkout.sessions.retrieve_async(ref, {"expand": ["line_items"]}))
+    session = await ask("checkout", client.v1.checkout.sessions.retrieve_async(ref, {"expand": ["line_items"]}))
     lines = (session.get("line_items") or {}).get("data") or []
     return replace(
         told,
@@ -274,7 +274,7 @@ async def _checkout_now(v1: "stripe.V1Services", told: Told, ref: str) -> Told:
     )
 
 
-_REFRESHED: Final[Mapping[str, Callable[["stripe.V1Services", Told, str], Any]]] = MappingProxyType(
+_REFRESHED: Final[Mapping[str, Callable[[stripe.StripeClient, Told, str], Awaitable[Told]]]] = MappingProxyType(
     {
         "payment": _payment_now,
         "refund": _refund_now,
