@@ -27,8 +27,6 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
         (PENDING, "pay"): PAID,
         (PENDING, "fail"): FAILED,
-        # The customer repaired with the provider what had failed: money that came is never kept for nothing.
-        (FAILED, "pay"): PAID,
         (PAID, "refund"): REFUNDED,
         (PAID, "chargeBack"): CHARGED_BACK,
         (REFUNDED, "chargeBack"): CHARGED_BACK,

@@ -1,0 +1,181 @@
+"""What becomes of bought credits once their payment is known: granted, given up, taken back (row D4; rule M26).
+
+All of it happens within transactions of those who record payments (flows/payments.py), who hold the workspace's lock;
+asking for credits, and giving them back, is flows/buying.py. Each is done once, however often it is told.
+"""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from tallystick.domain.billing import top_up
+from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice
+from tallystick.domain.billing.payments import Payment
+from tallystick.domain.billing.purchases import PAID, PENDING, REFUNDED, Purchase
+from tallystick.domain.billing.told import account_fact, instant, invoice_fact
+from tallystick.domain.credits.grants import CREDITS, Grant, GrantTerms
+from tallystick.domain.telling import facts
+from tallystick.flows import due, grants, revenue
+from tallystick.kernel.credits import format_credits
+from tallystick.kernel.ids import Ids
+from tallystick.store import accounts, audit, invoices, ledger, money
+from tallystick.store import facts as told
+from tallystick.store import purchases as store
+from tallystick.store.database import Connection
+
+ACTOR = "billing"
+"""Who does what follows from a payment, on the record."""
+
+
+async def paid_in(conn: Connection, payment: Payment, *, now: dt.datetime, ids: Ids) -> Purchase | None:
+    """The payment of a purchase has succeeded: its credits are granted, in this transaction.
+
+    None where the payment's invoice is for no purchase; told twice it grants once. The caller holds the lock of the
+    workspace's balances.
+    """
+    if payment.invoice_id is None:
+        return None
+    purchase = await store.lock_of_invoice(conn, payment.workspace_id, payment.invoice_id)
+    if purchase is None or purchase.status != PENDING:
+        return purchase
+    await grant_in(conn, purchase, payment.id, now=now, ids=ids)
+    return purchase
+
+
+async def grant_in(
+    conn: Connection, purchase: Purchase, payment_id: UUID | None, *, now: dt.datetime, ids: Ids
+) -> Grant:
+    """Grant what was bought: a pending purchase that is locked, and paid now."""
+    purchase.move("pay", now)
+    terms = GrantTerms(
+        unit=CREDITS,
+        amount=purchase.credits,
+        source="purchase",
+        key=f"purchase:{purchase.id}",
+        expires_at=now + dt.timedelta(days=purchase.expires_days),
+        reason="bought by automatic top-up" if purchase.is_automatic else "bought",
+    )
+    grant = await grants.issue_in(
+        conn, terms, workspace_id=purchase.workspace_id, now=now, ids=ids, actor=purchase.created_by
+    )
+    purchase.grant_id, purchase.payment_id = grant.id, payment_id
+    # The money side follows the ledger from the grant's own transaction on: an overdraft is paid from it at once.
+    purchase.recognised_seq = await money.last_seq(conn, purchase.workspace_id) - 1
+    await revenue.book_in(conn, purchase, "purchase", now=now, ids=ids)
+    await store.save(conn, purchase)
+    kinds = [facts.CREDITS_PURCHASED, *([facts.TOP_UP_SUCCEEDED] if purchase.is_automatic else [])]
+    data = _data(purchase) | {"grantUuid": str(grant.id), "expiresAt": instant(grant.expires_at)}
+    await told.record(
+        conn, [account_fact(purchase.workspace_id, kind, now, str(purchase.id), **data) for kind in kinds], now
+    )
+    await _record(conn, "credits.purchased", purchase, now, ids)
+    return grant
+
+
+async def failed_in(
+    conn: Connection, invoice: Invoice, *, error: str, now: dt.datetime, ids: Ids, provider: str = "offline"
+) -> Purchase | None:
+    """A purchase will not be paid: its locked invoice is voided, nothing is granted; an automatic one stops top-up.
+
+    `error` says why, for people. None where the invoice is for no purchase. Told twice it does nothing more. The caller
+    holds the lock of the workspace's balances.
+    """
+    purchase = await store.lock_of_invoice(conn, invoice.workspace_id, invoice.id)
+    if purchase is None or purchase.status != PENDING:
+        return purchase
+    if purchase.is_automatic:
+        # Before the invoice by the order of locks; nobody else gets here while the balances are locked.
+        await _stop(conn, purchase, error, provider, now)
+    purchase.move("fail", now)
+    purchase.error = error
+    await store.save(conn, purchase)
+    if invoice.status in (DRAFT, *OPEN):
+        invoice.move("void", now)
+        invoice.closed_at, invoice.next_at, invoice.reason = now, None, error
+        await invoices.save(conn, invoice)
+        await told.record(conn, [invoice_fact(invoice, facts.INVOICE_VOIDED, now)], now)
+    await _record(conn, "credits.purchaseFailed", purchase, now, ids, reason=error)
+    return purchase
+
+
+async def charged_back_in(conn: Connection, payment: Payment, *, now: dt.datetime, ids: Ids) -> Purchase | None:
+    """The bank took the payment of a purchase back: the rest of its grant goes, what was used becomes negative.
+
+    Credits that were used come off what else there is, and are an overdraft beyond that. None where the payment is for
+    no purchase, or one that was never granted; told twice it does nothing more. The caller holds the lock of the
+    workspace's balances, and sees to the invoice.
+    """
+    if payment.invoice_id is None:
+        return None
+    purchase = await store.lock_of_invoice(conn, payment.workspace_id, payment.invoice_id)
+    if purchase is None or purchase.status not in (PAID, REFUNDED) or purchase.grant_id is None:
+        return None
+    await _take_all(conn, purchase, now=now, ids=ids)
+    purchase.move("chargeBack", now)
+    await revenue.book_in(conn, purchase, "chargeback", now=now, ids=ids)
+    await store.save(conn, purchase)
+    if purchase.is_automatic:
+        await _stop(conn, purchase, "The payment was disputed at the bank.", payment.provider, now)
+    await _record(conn, "credits.chargedBack", purchase, now, ids, reason="the payment was taken back")
+    return purchase
+
+
+async def _take_all(conn: Connection, purchase: Purchase, *, now: dt.datetime, ids: Ids) -> None:
+    """Take back what remains of a purchase's grant, holds or not, and what was used of it from all there is."""
+    if purchase.grant_id is None:
+        return
+    await revenue.recognise_in(conn, purchase.workspace_id, now=now, ids=ids, locked=[purchase])
+    grant = await ledger.grant_by_id(conn, purchase.workspace_id, purchase.grant_id)
+    books = await due.lock(conn, {purchase.workspace_id}, now=now, ids=ids)
+    book = books[purchase.workspace_id][CREDITS]
+    key, reason = f"chargeback:{purchase.id}", "the payment was taken back"
+    if grant.remaining:
+        rest = book.grants[grant.id]
+        book.withdraw(rest, rest.remaining, ids.new(now), key=f"{key}:rest", at=now, reason=reason, actor=ACTOR)
+    if grant.consumed > 0:
+        book.take_back(grant.consumed, ids.new(now), key=f"{key}:used", at=now, reason=reason, actor=ACTOR)
+    await ledger.save_books(conn, books, now)
+
+
+async def _stop(conn: Connection, purchase: Purchase, error: str, provider: str, now: dt.datetime) -> None:
+    """Stop automatic top-up and tell its owner; it waits for a new method, or for being switched on again."""
+    account = await accounts.lock(conn, purchase.workspace_id, provider=provider, now=now)
+    after = top_up.stopped(account, error)
+    if after == account:
+        return
+    await accounts.save(conn, after, now)
+    data = _data(purchase) | {"error": error}
+    fact = account_fact(purchase.workspace_id, facts.TOP_UP_STOPPED, now, str(purchase.id), **data)
+    await told.record(conn, [fact], now)
+
+
+def _data(purchase: Purchase) -> dict[str, Any]:
+    """A purchase as facts tell it: whole credits, money in minor units."""
+    return {
+        "purchaseUuid": str(purchase.id),
+        "automatic": purchase.is_automatic,
+        "credits": Decimal(format_credits(purchase.credits)),
+        "amount": purchase.total_minor,
+        "taxAmount": purchase.tax_minor,
+        "currency": purchase.currency,
+        "invoiceUuid": str(purchase.invoice_id) if purchase.invoice_id else None,
+    }
+
+
+async def _record(
+    conn: Connection, action: str, purchase: Purchase, now: dt.datetime, ids: Ids, *, reason: str = ""
+) -> None:
+    await audit.record(
+        conn,
+        action,
+        workspace_id=purchase.workspace_id,
+        actor=purchase.created_by,
+        now=now,
+        ids=ids,
+        reason=reason,
+        purchase=str(purchase.id),
+        credits=format_credits(purchase.credits),
+        amount=purchase.total_minor,
+        currency=purchase.currency,
+    )
