@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tallystick.domain.credits.limits import Limits
 from tallystick.flows import limits, prices, profiles, subscriptions
+from tallystick.flows.billing import Billing, billing_of
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.clocks import Clocks
 from tallystick.flows.committer import Committer
@@ -15,6 +16,7 @@ from tallystick.flows.names import Names
 from tallystick.flows.telling import UNSENT, Letterhead
 from tallystick.gateways.mail import Post, read_sender, read_server
 from tallystick.gateways.model_prices import ModelDirectory
+from tallystick.gateways.payments import providers
 from tallystick.gateways.webhooks import WebhookPoster
 from tallystick.kernel.addresses import Allowed
 from tallystick.kernel.clock import Clock, SystemClock
@@ -61,6 +63,7 @@ class Runtime:
     clocks: Clocks
     webhook_hosts: Allowed
     webhooks: WebhookPoster
+    billing: Billing
     server: Server | None = None
     post: Post | None = None
     letterhead: Letterhead = UNSENT
@@ -125,6 +128,7 @@ class Runtime:
             Clocks(),
             webhook_hosts,
             WebhookPoster(webhook_hosts, seconds=settings.webhook_seconds),
+            billing_of(settings, providers(settings)),
             server,
         )
 

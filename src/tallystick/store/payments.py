@@ -33,8 +33,17 @@ async def lock(conn: Connection, workspace_id: UUID, payment_id: UUID) -> Paymen
     """One payment, locked. Raises `paymentNotFound`."""
     row = await (await conn.execute(SQL["lock"], {"workspace_id": workspace_id, "id": payment_id})).fetchone()
     if row is None:
-        raise TallystickError("paymentNotFound", "There is no such payment.", id=str(payment_id))
+        raise not_found(payment_id)
     return payment_of(row)
+
+
+async def invoice_of(conn: Connection, workspace_id: UUID, payment_id: UUID) -> UUID | None:
+    """The invoice that a payment is for, which is locked before it. Raises `paymentNotFound`."""
+    row = await (await conn.execute(SQL["invoice_of"], {"workspace_id": workspace_id, "id": payment_id})).fetchone()
+    if row is None:
+        raise not_found(payment_id)
+    found: UUID | None = row["invoice_id"]
+    return found
 
 
 async def by_key(conn: Connection, workspace_id: UUID, key: str) -> Payment | None:
@@ -75,6 +84,10 @@ def payment_of(row: Row) -> Payment:
     """The payment of a row of `payment`."""
     values: dict[str, Any] = {name: row[name] for name in _FIELDS}
     return Payment(**values, method=Method(**row["method"]) if row["method"] else None)
+
+
+def not_found(payment_id: UUID) -> TallystickError:
+    return TallystickError("paymentNotFound", "There is no such payment.", id=str(payment_id))
 
 
 def _row(payment: Payment) -> str:

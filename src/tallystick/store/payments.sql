@@ -1,15 +1,15 @@
 -- name: insert
 INSERT INTO payment (
     workspace_id, id, invoice_id, provider, purpose, key, ref, status, amount_minor, refunded_minor, disputed_minor,
-    currency, method, error_code, error_message, action_url, created_at, updated_at, finished_at, next_at
+    currency, method, error_code, error_message, action_url, created_at, updated_at, finished_at, next_at, received_on
 )
 SELECT workspace_id, id, invoice_id, provider, purpose, key, ref, status, amount_minor, refunded_minor, disputed_minor,
-    currency, method, error_code, error_message, action_url, created_at, updated_at, finished_at, next_at
+    currency, method, error_code, error_message, action_url, created_at, updated_at, finished_at, next_at, received_on
 FROM json_to_record(%(row)s::json) AS n (
     workspace_id uuid, id uuid, invoice_id uuid, provider text, purpose text, key text, ref text, status text,
     amount_minor bigint, refunded_minor bigint, disputed_minor bigint, currency text, method jsonb, error_code text,
     error_message text, action_url text, created_at timestamptz, updated_at timestamptz, finished_at timestamptz,
-    next_at timestamptz
+    next_at timestamptz, received_on date
 )
 
 -- name: save
@@ -29,6 +29,11 @@ SELECT p.*
 FROM payment AS p
 WHERE p.workspace_id = %(workspace_id)s::uuid AND p.id = %(id)s::uuid
 FOR UPDATE
+
+-- name: invoice_of
+SELECT p.invoice_id
+FROM payment AS p
+WHERE p.workspace_id = %(workspace_id)s::uuid AND p.id = %(id)s::uuid
 
 -- name: by_key
 SELECT p.*

@@ -1,4 +1,4 @@
-"""Payment providers: who gets the money that is owed. `domain.billing.payments.Provider` is what each of them can do."""
+"""Payment providers: who gets the money that is owed; `domain.billing.payments.Provider` is what each can do."""
 
 from collections.abc import Mapping
 

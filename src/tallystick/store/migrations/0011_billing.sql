@@ -1,22 +1,30 @@
 -- What is owed and what was paid: contracts, life cycle, accounts, invoices, payments, purchases, the money side of credits.
 
 -- A version of one workspace alone is its contract. overage_price is in 10^-9 minor units a credit; trial_days is how long
--- a first subscription to it is free to try, 0 where it is not; no new customer comes to a retired version.
+-- it may be tried once, null where the installation says so; no new customer comes to a retired version.
 ALTER TABLE plan_version ADD COLUMN workspace_id uuid;
 
 ALTER TABLE plan_version ADD COLUMN overage_price bigint;
 
-ALTER TABLE plan_version ADD COLUMN trial_days integer NOT NULL DEFAULT 0;
+ALTER TABLE plan_version ADD COLUMN trial_days integer;
 
 ALTER TABLE plan_version ADD COLUMN retired_at timestamptz;
 
 -- pending_* is what was asked for the end of the period, revocable until then: another version, or with none the end.
--- overage_cap is in nano-credits a period (rule M12), null where the contract names no end.
+-- overage_cap is in nano-credits a period (rule M12), null where the contract names no end. trial_notice_at is when its
+-- owner is told that the trial ends, null once that was; resumes_to is the state that a pause or a debt interrupted, null
+-- where a trial ended unpaid. Another anchor or cadence is another row, so that what was its calendar stays known.
 ALTER TABLE subscription ADD COLUMN trial_ends_at timestamptz;
+
+ALTER TABLE subscription ADD COLUMN trial_notice_at timestamptz;
+
+ALTER TABLE subscription ADD COLUMN resumes_to text CHECK (resumes_to IN ('trialing', 'active'));
 
 ALTER TABLE subscription ADD COLUMN pending_plan_version_id uuid;
 
-ALTER TABLE subscription ADD COLUMN pending_kind text CHECK (pending_kind IN ('downgrade', 'cancel'));
+ALTER TABLE subscription ADD COLUMN pending_kind text CHECK (
+    pending_kind IN ('downgrade', 'cancel', 'migration')
+);
 
 ALTER TABLE subscription ADD COLUMN pending_at timestamptz;
 
@@ -24,8 +32,29 @@ ALTER TABLE subscription ADD COLUMN overage_cap bigint;
 
 ALTER TABLE subscription ADD COLUMN past_due_since timestamptz;
 
--- Usage that comes an hour after its time or later: what an invoice of a later period names as an adjustment.
-CREATE INDEX usage_event_late ON usage_event (workspace_id, id) WHERE received_at - used_at >= interval '1 hour';
+-- An idle period began while nothing was paid for: it costs nothing and includes nothing. overage_invoiced is what of its
+-- overage was invoiced before its end, in nano-credits: the cap counts it.
+ALTER TABLE billing_period ADD COLUMN is_idle boolean NOT NULL DEFAULT false;
+
+ALTER TABLE billing_period ADD COLUMN overage_invoiced bigint NOT NULL DEFAULT 0;
+
+-- When personal data of a closed workspace was blanked (rule M30).
+ALTER TABLE workspace ADD COLUMN blanked_at timestamptz;
+
+-- Usage that comes well after its time: what an invoice of a later period names as an adjustment. An invoice is issued an
+-- hour after its period's end at the earliest and lists what was booked until some minutes before that.
+CREATE INDEX usage_event_late ON usage_event (workspace_id, id) WHERE received_at - used_at >= interval '45 minutes';
+
+-- What was used beyond all grants and is invoiced (rule M12).
+ALTER TABLE credit_grant DROP CONSTRAINT credit_grant_source_check;
+
+ALTER TABLE credit_grant ADD CONSTRAINT credit_grant_source_check
+    CHECK (source IN ('free', 'plan', 'purchase', 'promotion', 'adjustment', 'history', 'overage'));
+
+ALTER TABLE ledger_transaction DROP CONSTRAINT ledger_transaction_kind_check;
+
+ALTER TABLE ledger_transaction ADD CONSTRAINT ledger_transaction_kind_check
+    CHECK (kind IN ('grant', 'usage', 'expiry', 'reset', 'adjustment', 'overage'));
 
 -- tenant: who pays, and how. currency is fixed by the first invoice (rule M28), method is what is on file: id, kind, brand,
 -- last4, expMonth, expYear; trial_used_at says that the one trial was had (rule M23). topup_* is automatic top-up
@@ -172,6 +201,7 @@ CREATE TABLE payment (
     updated_at timestamptz NOT NULL,
     finished_at timestamptz,
     next_at timestamptz,
+    received_on date,
     PRIMARY KEY (workspace_id, id),
     UNIQUE (workspace_id, key)
 );
@@ -181,6 +211,25 @@ CREATE INDEX payment_ref ON payment (provider, ref) WHERE ref IS NOT NULL;
 CREATE INDEX payment_invoice ON payment (workspace_id, invoice_id);
 
 CREATE INDEX payment_next ON payment (next_at) WHERE next_at IS NOT NULL;
+
+-- tenant: money being given back, written down before the provider is asked, whose key is `id`. A `created` one counts as
+-- given back, since perhaps it was
+CREATE TABLE payment_refund (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL,
+    payment_id uuid NOT NULL,
+    status text NOT NULL CHECK (status IN ('created', 'succeeded', 'failed')),
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    reason text NOT NULL,
+    ref text,
+    error_message text,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL,
+    finished_at timestamptz,
+    PRIMARY KEY (workspace_id, id)
+);
+
+CREATE INDEX payment_refund_payment ON payment_refund (workspace_id, payment_id);
 
 -- reference: what a provider told us, once each; workspace_id is null where it concerns none of ours
 CREATE TABLE provider_event (
