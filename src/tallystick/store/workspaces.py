@@ -69,6 +69,16 @@ async def next_due(conn: Connection, workspace_id: UUID, after: dt.datetime) -> 
     return found
 
 
+async def next_owed(conn: Connection, workspace_id: UUID, after: dt.datetime) -> dt.datetime | None:
+    """When, after an instant, money owed asks for something next: a period's end, an invoice, a payment."""
+    given = {"workspace_id": workspace_id, "after": after}
+    row = await (await conn.execute(SQL["next_owed"], given)).fetchone()
+    if row is None:
+        raise AssertionError("a minimum answers a row")
+    found: dt.datetime | None = row["owed_at"]
+    return found
+
+
 def workspace_of(row: Row) -> Workspace:
     """The workspace of a row."""
     return Workspace(**{name: row[name] for name in _FIELDS})

@@ -33,3 +33,20 @@ SELECT least(
         WHERE workspace_id = %(workspace_id)s::uuid AND state = 'stopping' AND comply_by > %(after)s::timestamptz
     )
 ) AS due_at;
+
+-- name: next_owed
+-- A period's end and the notice of a trial's end change what is owed: what follows is counted from that instant.
+SELECT least(
+    (
+        SELECT min(ends_at) FROM billing_period
+        WHERE workspace_id = %(workspace_id)s::uuid AND closed_at IS NULL AND ends_at > %(after)s::timestamptz
+    ),
+    (
+        SELECT min(next_at) FROM invoice
+        WHERE workspace_id = %(workspace_id)s::uuid AND next_at > %(after)s::timestamptz
+    ),
+    (
+        SELECT min(next_at) FROM payment
+        WHERE workspace_id = %(workspace_id)s::uuid AND next_at > %(after)s::timestamptz
+    )
+) AS owed_at;
