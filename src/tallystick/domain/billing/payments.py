@@ -123,7 +123,10 @@ TOLD: Final = ("payment", "refund", "dispute", "dispute_won", "method", "method_
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What is to be bought on a page of the provider's; `metadata` comes back with what is told of it."""
+    """What is to be bought on a page of the provider's; `metadata` comes back with what is told of it.
+
+    Where it is not `is_adjustable`, its quantity was chosen before, and the page takes exactly this much.
+    """
 
     description: str
     credits: int
@@ -132,6 +135,7 @@ class Checkout:
     success_url: str
     cancel_url: str
     metadata: Mapping[str, str]
+    is_adjustable: bool = True
 
 
 class Provider(Protocol):

@@ -49,6 +49,8 @@ _KEY: Final = "tallystick_key"
 # Nothing about this machine is sent, nor written into its user's home.
 stripe.enable_telemetry = False
 
+_ADJUSTABLE: Final[Mapping[str, Any]] = {"adjustable_quantity": {"enabled": True, "minimum": 1, "maximum": 999_999}}
+
 
 class StripeProvider:
     """`domain/billing/payments.Provider` for an account with Stripe. One per process, ended with `close`."""
@@ -244,7 +246,7 @@ class StripeProvider:
                             "product_data": {"name": wanted.description},
                         },
                         "quantity": wanted.credits,
-                        "adjustable_quantity": {"enabled": True, "minimum": 1, "maximum": 999_999},
+                        **cast(Any, _ADJUSTABLE if wanted.is_adjustable else {}),
                     }
                 ],
                 "metadata": metadata,
