@@ -60,20 +60,25 @@ class Item(msgspec.Struct, gc=False):
         return self.workspace_id, self.event.source, self.event.source_id
 
     @property
-    def reported(self) -> tuple[str | None, ...]:
-        """Everything that decides the attribution, as reported: the key under which it is cached."""
-        return (self.event.type, self.user, *_facts(self.event.facts))
-
-    @property
     def names(self) -> tuple[str | None, ...]:
-        """The same where an empty name is an absent one, and the user is the one that counts."""
-        type_, user, status, project, own_user, *others = self.reported
-        return tuple(name or None for name in (type_, status, project, user or own_user, *others))
+        """What decides the attribution, where an empty name is an absent one, and the user is the one that counts."""
+        status, project, own_user, *others = _facts(self.event.facts)
+        return tuple(name or None for name in (self.event.type, status, project, self.user or own_user, *others))
+
+
+_Reported = tuple[str, str | None, tuple[str | None, ...]]
+"""Everything that decides the attribution, as reported: the key under which it is cached."""
+
+
+def _reported(item: Item) -> _Reported:
+    """The key to keep: its words are those of many others."""
+    facts = tuple(name and intern(name) for name in _facts(item.event.facts))
+    return intern(item.event.type), item.user and intern(item.user), facts
 
 
 _EXPECTED_MOST: Final = 10_000
 _EXPECTED_FOR: Final = dt.timedelta(seconds=5)
-_NOTHING: Final[dict[tuple[str | None, ...], Attribution]] = {}
+_NOTHING: Final[dict[_Reported, Attribution]] = {}
 _KINDS: Final = ("project", "user", "workflow", "agent", "connector", "tool", "table", "languageModel")
 """The kind of each name from the third on. A workflow is a play or a tool; a new one is a play."""
 
@@ -91,7 +96,7 @@ class _Known:
     resources_no: int
     ids: dict[tuple[str, str], UUID] = field(default_factory=dict)
     connectors: dict[UUID, _Connector] = field(default_factory=dict)
-    attributions: dict[tuple[str | None, ...], Attribution] = field(default_factory=dict)
+    attributions: dict[_Reported, Attribution] = field(default_factory=dict)
     expected: dict[tuple[str, str], tuple[UUID, dt.datetime]] = field(default_factory=dict)
 
     def learn(self, row: Row) -> None:
@@ -193,7 +198,9 @@ class Names:
         known = {workspace_id: self._known.get(workspace_id) for workspace_id in workspace_ids}
         cached = {workspace_id.int: held.attributions for workspace_id, held in known.items() if held}
         found: list[Attribution | TallystickError | None] = [
-            cached.get(item.workspace_id.int, _NOTHING).get(item.reported) for item in items
+            # As `_reported`, which would take longer to call than to do.
+            cached.get(item.workspace_id.int, _NOTHING).get((item.event.type, item.user, _facts(item.event.facts)))
+            for item in items
         ]
         missing = [place for place, attribution in enumerate(found) if attribution is None]
         new: dict[int, list[NewResource]] = {}
@@ -302,7 +309,7 @@ class Names:
         named = priced_name(type_, item.event.facts)
         attribution = Attribution(item.workspace_id, meter, dimensions, waived, reported, action, canonical, named)
         if not fresh:
-            known.attributions[tuple(name and intern(name) for name in item.reported)] = attribution
+            known.attributions[_reported(item)] = attribution
             self._size += 1
         return attribution
 

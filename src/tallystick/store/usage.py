@@ -184,14 +184,14 @@ async def add_events(conn: Connection, *, hours_since: dt.datetime, claim: bool 
 
 def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.datetime) -> Iterator[bytes]:
     commit = copying.timestamp(now) + copying.uuid(transaction_id)
-    repeated: dict[str, bytes] = {}
+    repeated: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
     for charge in charges:
         event, attribution = charge.event, charge.attribution
         words = event.source, event.type, event.subject, charge.state
-        for word in words:
-            if word not in repeated:
-                repeated[word] = copying.text(word)
-        source, type_, subject, state = words
+        known = repeated.get(words)
+        if known is None:
+            *origin, state = map(copying.text, words)
+            known = repeated[words] = b"".join(origin), state
         used_at = copying.microseconds(charge.used_at)
         # The same object, but for what is booked on an earlier event.
         time = used_at if event.time is charge.used_at else copying.microseconds(event.time)
@@ -200,9 +200,7 @@ def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.dat
                 attribution.encoded or _encode(attribution),
                 commit,
                 _pack_instant_id_and_time(8, used_at, 16, charge.number.to_bytes(16, "big"), 8, time),
-                repeated[source],
-                repeated[type_],
-                repeated[subject],
+                known[0],
                 copying.text(event.source_id),
                 copying.raw(event.hash),
                 copying.text(event.data),
@@ -210,7 +208,7 @@ def _encoded_events(charges: Iterable[Charge], transaction_id: UUID, now: dt.dat
                 copying.numeric(charge.quantity),
                 _pack_figures(8, charge.tokens_in, 8, charge.tokens_out, 8, charge.credits, 8, charge.tool_runs),
                 copying.int8(charge.provider_cost),
-                repeated[state],
+                known[1],
                 copying.uuid(charge.price_version_id),
                 copying.TRUE if charge.overdrawn else copying.FALSE,
                 copying.TRUE if charge.over_budget else copying.FALSE,
