@@ -45,8 +45,14 @@ def attempt(status: str, at: dt.datetime, **terms: Any) -> Payment:
     )
 
 
-def case(*attempts: Payment, can_collect: bool = True, zone: str = "UTC", **terms: Any) -> Case:
-    return Case(invoice(**terms), attempts, zone, can_collect)
+def case(
+    *attempts: Payment,
+    can_collect: bool = True,
+    zone: str = "UTC",
+    method_at: dt.datetime | None = None,
+    **terms: Any,
+) -> Case:
+    return Case(invoice(**terms), attempts, zone, can_collect, method_at)
 
 
 def done(found: Sequence[Step]) -> list[str]:
@@ -132,6 +138,26 @@ def test_nothing_happens_while_money_is_on_its_way(status: str, day: int) -> Non
     assert dunning.steps(asked, TERMS, ISSUED + day * DAY) == ()
     assert not dunning.falls_due(case(attempt(status, ISSUED)), ISSUED + day * DAY)
     assert dunning.next_at(asked, TERMS, ISSUED + day * DAY) == ISSUED + (day + 1) * DAY
+
+
+@pytest.mark.parametrize(
+    ("status", "since", "can_collect", "steps"),
+    [
+        ("past_due", 2 * DAY, True, ["collect"]),
+        ("past_due", 20 * DAY, True, ["collect", "suspend"]),
+        ("issued", 2 * DAY, True, ["collect 1"]),
+        ("past_due", -DAY, True, ["collect 1"]),
+        ("past_due", 2 * DAY, False, ["remind 1"]),
+    ],
+)
+def test_a_new_method_is_tried_at_once_with_what_is_past_due(
+    status: str, since: dt.timedelta, can_collect: bool, steps: list[str]
+) -> None:
+    now = ISSUED + max(since, 2 * DAY)
+    asked = case(*CARD, status=status, can_collect=can_collect, method_at=ISSUED + since)
+    assert done(dunning.steps(asked, TERMS, now)) == steps
+    tried = case(*CARD, attempt("failed", now), status=status, can_collect=can_collect, method_at=ISSUED + since)
+    assert "collect" not in [step.kind for step in dunning.steps(tried, TERMS, now)]
 
 
 def test_what_its_owner_has_to_confirm_is_not_charged_beside_it_but_reminded_of() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
-from tallystick.domain.billing.invoices import ISSUED, OPEN, Invoice
+from tallystick.domain.billing.invoices import ISSUED, OPEN, PAST_DUE, Invoice
 from tallystick.domain.billing.payments import (
     ACTION_REQUIRED,
     CANCELED,
@@ -53,12 +53,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An invoice with every attempt at it. `can_collect`: there is a method on file that can be charged unattended."""
+    """An invoice with every attempt at it. `can_collect`: there is a method on file that can be charged unattended;
+    `method_at`: since when."""
 
     invoice: Invoice
     attempts: Sequence[Payment]
     zone: str
     can_collect: bool
+    method_at: dt.datetime | None = None
 
 
 def policy(dunning_days: str, *, past_due_days: int, uncollectible_days: int) -> Policy:
@@ -115,7 +117,9 @@ def steps(case: Case, terms: Policy, now: dt.datetime) -> tuple[Step, ...]:
     found: list[Step] = []
     passed = [slot for slot in _slots(case, terms) if slot.at <= now]
     tries = [slot for slot in passed if slot.kind in ("collect", "remind")]
-    if tries and not (tries[-1].kind == "collect" and _tried_since(case, tries[-1].at)):
+    if case.method_at is not None and case.method_at <= now and _is_new_method(case):
+        found.append(Step("collect", case.method_at))
+    elif tries and not (tries[-1].kind == "collect" and _tried_since(case, tries[-1].at)):
         found.append(tries[-1])
     return (*found, *(slot for slot in passed if slot.kind in ("suspend", "writeOff")))
 
@@ -172,8 +176,15 @@ def _failed_at(payment: Payment) -> dt.datetime | None:
     return payment.finished_at or payment.updated_at
 
 
-def _tried_since(case: Case, at: dt.datetime) -> bool:
-    return any(one.created_at >= at for one in case.attempts)
+def _is_new_method(case: Case) -> bool:
+    """Whether what is past due was not tried with the present method yet: it is, at once (rule M24)."""
+    waits = any(one.status == ACTION_REQUIRED for one in case.attempts)
+    is_past_due = case.invoice.status == PAST_DUE
+    return is_past_due and case.can_collect and not waits and not _tried_since(case, case.method_at)
+
+
+def _tried_since(case: Case, at: dt.datetime | None) -> bool:
+    return at is None or any(one.created_at >= at for one in case.attempts)
 
 
 def _slots(case: Case, terms: Policy) -> list[Step]:
