@@ -10,6 +10,8 @@ from tallystick.domain.billing.dunning import Policy
 from tallystick.domain.billing.invoices import Party
 from tallystick.domain.billing.payments import Provider
 from tallystick.domain.billing.purchases import PurchaseTerms
+from tallystick.domain.billing.taxes import TaxService
+from tallystick.gateways import taxes
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.settings import Settings
@@ -32,6 +34,7 @@ class Billing:
     grace: dt.timedelta
     dunning: Policy
     purchases: PurchaseTerms
+    taxes: TaxService
 
     @property
     def public_url(self) -> str:
@@ -66,6 +69,7 @@ def billing_of(settings: Settings, providers: Mapping[str, Provider]) -> Billing
             uncollectible_days=settings.uncollectible_days,
         ),
         purchases=purchases_of(settings),
+        taxes=taxes.load(settings.tax_rates, settings.tax_countries),
     )
 
 

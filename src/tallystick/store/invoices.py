@@ -1,18 +1,18 @@
 """Invoices, their lines and the usage behind them. Whoever writes has locked the workspace's balances or the row."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from tallystick.domain.billing.accounts import Address
-from tallystick.domain.billing.invoices import Invoice, Line, Party, Tax
+from tallystick.domain.billing.invoices import Invoice, Line, Party, Tax, Used
 from tallystick.kernel.errors import TallystickError
-from tallystick.store.database import Connection, Row
+from tallystick.kernel.periods import Period
+from tallystick.store.database import Connection, Row, together
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
@@ -20,21 +20,11 @@ SQL = load(__file__)
 _FIELDS: Final = tuple(
     field.name for field in fields(Invoice) if field.name not in ("taxes", "seller", "buyer", "number")
 )
+_USED: Final = tuple(field.name for field in fields(Used))
+_NIL: Final = UUID(int=0)
+_EVER: Final = dt.datetime(1, 1, 2, tzinfo=dt.UTC)
 # Decimals go as texts, so that they keep their digits.
 _encode: Final = msgspec.json.Encoder(decimal_format="string").encode
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Usage behind an invoice: of a period, category and agent (the nil UUID where none), in nano-units."""
-
-    period_start: dt.datetime
-    category: str
-    agent_id: UUID
-    events: int
-    quantity: Decimal
-    credits: int
-    tool_runs: int
 
 
 async def insert(conn: Connection, invoice: Invoice, lines: Sequence[Line] = (), used: Sequence[Used] = ()) -> None:
@@ -50,6 +40,12 @@ async def add_lines(conn: Connection, invoice: Invoice, lines: Sequence[Line], u
         await conn.execute(SQL["insert_lines"], of_it | {"rows": _encode(lines).decode()})
     if used:
         await conn.execute(SQL["insert_usage"], of_it | {"rows": _encode(used).decode()})
+
+
+async def replace_lines(conn: Connection, invoice: Invoice, lines: Sequence[Line], used: Sequence[Used]) -> None:
+    """Put these in place of a draft's lines."""
+    await conn.execute(SQL["delete_lines"], {"workspace_id": invoice.workspace_id, "invoice_id": invoice.id})
+    await add_lines(conn, invoice, lines, used)
 
 
 async def save(conn: Connection, invoice: Invoice) -> None:
@@ -96,10 +92,85 @@ async def lines(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[
     return [Line(**row) for row in await (await conn.execute(SQL["lines"], given)).fetchall()]
 
 
+async def notes(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[Invoice]:
+    """The credit notes of an invoice, in order."""
+    given = {"workspace_id": workspace_id, "invoice_id": invoice_id}
+    return [invoice_of(row) for row in await (await conn.execute(SQL["notes"], given)).fetchall()]
+
+
+async def delete_draft(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> None:
+    """Drop a draft with its lines; what has a number stays."""
+    await conn.execute(SQL["delete_draft"], {"workspace_id": workspace_id, "id": invoice_id})
+
+
 async def used(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[Used]:
     """The usage behind an invoice."""
     given = {"workspace_id": workspace_id, "invoice_id": invoice_id}
     return [Used(**row) for row in await (await conn.execute(SQL["usage"], given)).fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Which charges the invoice of the period before lists: those used before `until` up to `through`.
+
+    `through` is None while it is a draft: nobody knows yet.
+    """
+
+    until: dt.datetime
+    through: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an invoice of a period lists: usage of the period itself, of earlier ones, and when those ended, by start."""
+
+    within: tuple[Used, ...]
+    before: tuple[Used, ...]
+    ends: Mapping[dt.datetime, dt.datetime]
+
+    @property
+    def all(self) -> tuple[Used, ...]:
+        return (*self.before, *self.within)
+
+
+async def listed_before(conn: Connection, workspace_id: UUID, period_start: dt.datetime) -> Listed | None:
+    """What earlier invoices list; None where there is none."""
+    given = {"workspace_id": workspace_id, "period_start": period_start}
+    row = await (await conn.execute(SQL["previous"], given)).fetchone()
+    return Listed(row["period_end"], row["charged_through"]) if row else None
+
+
+async def usage_of(conn: Connection, workspace_id: UUID, period: Period, through: UUID, listed: Listed | None) -> Usage:
+    """The charges up to the watermark `through` that were used before the period's end and no earlier invoice lists."""
+    days_start, days_end = _whole_days(period)
+    of_it = {"workspace_id": workspace_id, "through": through, "period_start": period.start}
+    within = of_it | {
+        "period_end": period.end,
+        "days_start": days_start,
+        "days_end": days_end,
+        "first_day": days_start.date(),
+        "end_day": days_end.date(),
+    }
+    before = of_it | {
+        "since": listed.until if listed else _EVER,
+        "after": listed.through if listed and listed.through else _NIL,
+    }
+    own, others = await together(conn, (SQL["usage_within"], within), (SQL["usage_before"], before))
+    ends = {row["period_start"]: row["period_end"] for row in others}
+    return Usage(tuple(map(_used_of, own)), tuple(map(_used_of, others)), ends)
+
+
+def _whole_days(period: Period) -> tuple[dt.datetime, dt.datetime]:
+    """The UTC days that lie wholly within a period, half-open; none, at its end, where there is no such day."""
+    day = dt.timedelta(days=1)
+    first = period.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = first if first == period.start else first + day
+    last = period.end.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (first, last) if first < last else (period.end, period.end)
+
+
+def _used_of(row: Row) -> Used:
+    return Used(**{name: row[name] for name in _USED})
 
 
 async def _one(conn: Connection, query: str, workspace_id: UUID, invoice_id: UUID) -> Invoice:

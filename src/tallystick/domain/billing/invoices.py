@@ -6,8 +6,8 @@ paid; a mistake is mended by a credit note. The states are a table; a transition
 """
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -80,7 +80,10 @@ class Tax:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`unit_price` is in minor units with up to nine decimals, `amount_minor` is net of tax; a refund's is negative.
+    """`unit_price` is in minor units with up to nine decimals, `amount_minor` is net of tax; what is given back on an
+    invoice is negative, what a credit note takes off is positive.
+
+    An empty `tax_category` waits for being taxed (domain/billing/taxes.py); `new_line` makes such a one.
 
     `credits` is what usage came to, in nano-credits, at no money where credits paid for it (rule M28). `period_start`
     and `period_end` name the time that a line is for. `details` is JSON: planVersionId, category, grantId, …
@@ -99,6 +102,39 @@ class Line:
     period_start: dt.datetime | None = None
     period_end: dt.datetime | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def new_line(
+    kind: LineKind,
+    description: str,
+    amount_minor: int,
+    *,
+    quantity: Decimal | int = 1,
+    unit: str = "",
+    unit_price: Decimal | None = None,
+    **more: Any,
+) -> Line:
+    """A line to be taxed, its place to be given (`numbered`). Without a `unit_price` one is worth the amount."""
+    price = Decimal(amount_minor) if unit_price is None else unit_price
+    return Line(0, kind, description, Decimal(quantity), unit, price, amount_minor, "", 0, **more)
+
+
+def numbered(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """The lines with places from 1."""
+    return tuple(replace(line, position=place) for place, line in enumerate(lines, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Usage behind an invoice: of a period, category and agent (the nil UUID where none), in nano-units."""
+
+    period_start: dt.datetime
+    category: str
+    agent_id: UUID
+    events: int
+    quantity: Decimal
+    credits: int
+    tool_runs: int
 
 
 @dataclass(slots=True)

@@ -12,8 +12,19 @@ CREDITS: Final = "credits"
 TOOL_RUNS: Final = "tool_runs"
 UNITS: Final = (CREDITS, TOOL_RUNS)
 
-PRIORITIES: Final = {"plan": 10, "free": 20, "promotion": 20, "adjustment": 20, "purchase": 30, "history": 0}
+PRIORITIES: Final = {
+    "plan": 10,
+    "free": 20,
+    "promotion": 20,
+    "adjustment": 20,
+    "purchase": 30,
+    "history": 0,
+    "overage": 0,
+}
 """Shipped priority by source; the lower number burns first."""
+
+NOT_ISSUED: Final = frozenset({"history", "overage"})
+"""Sources that nobody asks for: what an import covers, and what was used beyond all grants and is invoiced (M12)."""
 
 _NEVER: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
 
@@ -72,8 +83,8 @@ def check_terms(terms: GrantTerms, now: dt.datetime) -> None:
         raise TallystickError("invalidUnit", "unit must be credits or toolRuns.", unit=terms.unit)
     if not 0 < terms.amount <= MAX_NANO:
         raise TallystickError("invalidAmount", "A grant needs an amount above zero.", field="amount")
-    if terms.source not in PRIORITIES or terms.source == "history":
-        known = sorted(set(PRIORITIES) - {"history"})
+    if terms.source not in PRIORITIES or terms.source in NOT_ISSUED:
+        known = sorted(set(PRIORITIES) - NOT_ISSUED)
         raise TallystickError("invalidSource", f"source must be one of {', '.join(known)}.", source=terms.source)
     if terms.priority is not None and not 0 <= terms.priority <= 1000:
         raise TallystickError("invalidPriority", "priority must be a whole number from 0 to 1000.")

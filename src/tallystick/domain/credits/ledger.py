@@ -243,6 +243,14 @@ class Book:
             for place, grant in enumerate(given):
                 self.facts.append(told.granted_fact(self.balance, grant, key=f"{key}:{place}", at=at))
 
+    def settle_overage(self, amount: int, grant_id: UUID, transaction_id: UUID, *, at: dt.datetime, key: str) -> None:
+        """What was used beyond all grants and is invoiced, `amount` > 0 of the overdraft, is none any more (rule M12).
+
+        It is given and used up in one instant: no allocation, no threshold and no count of a period knows of it.
+        """
+        grant = Grant(grant_id, self.balance.unit, "overage", amount, amount, 0, at, None, at, "overage", ended_at=at)
+        self._book("overage", key, transaction_id, at, self._issue_entries(grant))
+
     def would_expire(self, grant: Grant) -> int:
         """What would leave the balance if a grant ended now: all but what open holds rely on."""
         return grant.remaining - self._relied_on(grant)
