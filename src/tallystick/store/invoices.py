@@ -122,7 +122,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an invoice of a period lists: usage of the period itself, of earlier ones, and when those ended, by start."""
+    """What an invoice of a period lists: usage of the period itself and of earlier ones, and when those ended."""
 
     within: tuple[Used, ...]
     before: tuple[Used, ...]
