@@ -87,7 +87,7 @@ async def _follow(conn: Connection, purchase: Purchase, burns: Sequence[Burn], s
 
 
 async def book_in(conn: Connection, purchase: Purchase, cause: str, *, now: dt.datetime, ids: Ids) -> None:
-    """Book at once what a purchase's new standing means: paid, refunded, charged back. The caller saves the purchase."""
+    """Book at once what a purchase's new standing means: paid, refunded, charged back. The caller saves it."""
     before = await money.standing(conn, purchase.workspace_id, purchase.id)
     paid_out = await money.paid_out(conn, purchase.workspace_id, purchase.id)
     moved = movement(before, stand(purchase, _burnt(purchase), paid_out))

@@ -38,6 +38,14 @@ async def lock(conn: Connection, workspace_id: UUID, purchase_id: UUID) -> Purch
     return purchase_of(row)
 
 
+async def find(conn: Connection, workspace_id: UUID, purchase_id: UUID) -> Purchase:
+    """One purchase, not locked. Raises `purchaseNotFound`."""
+    row = await (await conn.execute(SQL["by_id"], {"workspace_id": workspace_id, "id": purchase_id})).fetchone()
+    if row is None:
+        raise not_found(purchase_id)
+    return purchase_of(row)
+
+
 async def lock_of_invoice(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> Purchase | None:
     """The purchase that an invoice is for, locked."""
     given = {"workspace_id": workspace_id, "invoice_id": invoice_id}

@@ -27,6 +27,11 @@ FROM json_to_record(%(row)s::json) AS n (
 )
 WHERE credit_purchase.workspace_id = %(workspace_id)s::uuid AND credit_purchase.id = %(id)s::uuid
 
+-- name: by_id
+SELECT p.*
+FROM credit_purchase AS p
+WHERE p.workspace_id = %(workspace_id)s::uuid AND p.id = %(id)s::uuid
+
 -- name: lock
 SELECT p.*
 FROM credit_purchase AS p

@@ -39,16 +39,12 @@ def recognised(purchase: Purchase, burnt: Burnt) -> tuple[int, int, int]:
     return revenue, gone - revenue, price - gone
 
 
-def refund_of(purchase: Purchase, burnt: Burnt, credits_: int) -> tuple[int, int]:
-    """(net, tax) in minor units for `credits_` nano-credits that are unused and go back; the last ones take all that
-    is left. `credits_` is above zero and at most what is unused."""
+def refund_of(purchase: Purchase, burnt: Burnt, credits_: int) -> int:
+    """Minor units, net of tax, for `credits_` nano-credits that are unused and go back; the last ones take all that is
+    left. `credits_` is above zero and at most what is unused."""
     _, _, deferred = recognised(purchase, burnt)
     rest = purchase.credits - purchase.taken - burnt.used - burnt.expired
-    net = deferred if credits_ == rest else divide_half_even(deferred * credits_, rest)
-    # Of the whole tax, so that refunds in parts add up to it where everything goes back.
-    before = _worth(purchase.tax_minor, purchase.refunded_minor, purchase.price_minor)
-    after = _worth(purchase.tax_minor, purchase.refunded_minor + net, purchase.price_minor)
-    return net, after - before
+    return deferred if credits_ == rest else divide_half_even(deferred * credits_, rest)
 
 
 def stand(purchase: Purchase, burnt: Burnt, paid_out: int = 0) -> Mapping[str, int]:
