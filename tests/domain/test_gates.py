@@ -89,6 +89,7 @@ class Cell:
 
 RULES: Final[Mapping[str, Callable[[Cell], bool]]] = {
     "trialEnded": lambda cell: cell.standing.trial_ended,
+    "subscriptionPaused": lambda cell: cell.standing.paused,
     "pastDue": lambda cell: cell.standing.past_due,
     "negativeLimitReached": lambda cell: cell.action == "deploy" and cell.reach <= cell.standing.negative_limit,
     "deploymentsDisabled": lambda cell: (
@@ -108,7 +109,9 @@ RULES: Final[Mapping[str, Callable[[Cell], bool]]] = {
 STANDINGS: Final = (
     FREE,
     replace(FREE, trial_ended=True),
+    replace(FREE, paused=True),
     replace(FREE, past_due=True),
+    replace(FREE, paused=True, past_due=True),
     replace(FREE, trial_ended=True, past_due=True, run_quota=0),
     replace(FREE, run_quota=10, runs_started=9),
     replace(FREE, run_quota=10, runs_started=10),
@@ -161,7 +164,7 @@ def test_every_cell_is_decided_by_the_first_rule_that_applies(action: str) -> No
         "run": everything - {"negativeLimitReached", "deploymentsDisabled", "notEnoughToolRuns"},
         "tool": everything - {"negativeLimitReached", "deploymentsDisabled", "runQuotaReached"},
         "deploy": everything - {"runQuotaReached", "notEnoughToolRuns"},
-        "fineTune": {None, "trialEnded", "pastDue", "notEnoughCredits", "budgetExceeded"},
+        "fineTune": {None, "trialEnded", "subscriptionPaused", "pastDue", "notEnoughCredits", "budgetExceeded"},
     }
     assert told == only[action]
 

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import replace
 from uuid import UUID
 
-from tallystick.domain.credits.gates import Decision, Funds, decide_action, overage_of, standing_of
+from tallystick.domain.credits.gates import Decision, Funds, decide_action, standing_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.holds import Scope
 from tallystick.domain.credits.ledger import Book
@@ -47,13 +47,14 @@ class Gate:
         await self._caps.read(conn, [placed])
         over = self._caps.over(placed)
         terms = self._terms
-        overage = overage_of(terms.at_zero) if terms is not None else 0
+        overage = terms.overage if terms is not None else 0
         funds = {
             unit: Funds(book.balance.posted, 0 if patient else book.balance.held, overage if unit == CREDITS else 0)
             for unit, book in self._pair.items()
         }
         standing = standing_of(
             terms.status if terms is not None else None,
+            terms.resumes_to if terms is not None else None,
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + len(self._started),
             subscription_id=terms.subscription_id if terms is not None else None,

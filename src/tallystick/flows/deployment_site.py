@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.credits.gates import Decision, Funds, decide_action, overage_of, standing_of
+from tallystick.domain.credits.gates import Decision, Funds, decide_action, standing_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.holds import Scope
 from tallystick.domain.credits.ledger import Book
@@ -87,12 +87,13 @@ class Site:
         await caps.read(self._conn, [placed])
         standing = standing_of(
             found.status if found else None,
+            found.resumes_to if found else None,
             deploy_threshold=said.deploy_threshold,
             negative_limit=said.negative_limit,
             subscription_id=found.subscription_id if found else None,
             plan=found.plan if found else None,
         )
-        overage = overage_of(found.at_zero) if found else 0
+        overage = found.overage if found else 0
         funds = {
             unit: Funds(book.balance.posted, book.balance.held, overage if unit == CREDITS else 0)
             for unit, book in pair.items()
@@ -103,7 +104,7 @@ class Site:
         """Why all of an import become drafts, None where it is made as asked (rule M16). Raises what else refuses."""
         decision = await self.decide()
         found = (await holds.terms(self._conn, {self._author.workspace_id})).get(self._author.workspace_id)
-        overage = overage_of(found.at_zero) if found else 0
+        overage = found.overage if found else 0
         if not imports_are_drafts(self._pair[CREDITS].balance.posted, overage=overage):
             decision.check()
             return None

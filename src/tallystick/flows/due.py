@@ -5,21 +5,24 @@ Every flow that locks balances settles what is due first, so that no figure depe
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
-from tallystick.domain.credits.gates import overage_of
-from tallystick.domain.credits.grants import UNITS, Grant, GrantTerms, new_grant
+from tallystick.domain.billing.life_told import life_fact
+from tallystick.domain.billing.subscriptions import LiveTerms
+from tallystick.domain.billing.told import instant as told_instant
+from tallystick.domain.credits.grants import Grant
 from tallystick.domain.credits.holds import Amounts, Hold
 from tallystick.domain.credits.ledger import Book
+from tallystick.domain.telling.facts import TRIAL_ENDING
+from tallystick.flows import turning
 from tallystick.flows.caps import Caps
 from tallystick.flows.running import Running
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
-from tallystick.kernel.periods import Period, period_of
-from tallystick.store import holds, ledger, subscriptions
+from tallystick.store import facts, holds, ledger, subscriptions
 from tallystick.store.database import Asked, Connection, Database, Row, together
 from tallystick.store.ledger import Books
-from tallystick.store.subscriptions import LiveTerms
 
 _SWEEP = 200
 
@@ -97,27 +100,45 @@ async def _bring_up(database: Database, workspace_id: UUID, now: dt.datetime, id
 async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], now: dt.datetime, ids: Ids) -> None:
     """In order of time: what a period's end takes or gives must not depend on how late it is noticed."""
     terms = await subscriptions.live_terms(conn, workspace_id)
-    overage = overage_of(terms.plan.at_zero) if terms else 0
+    overage = terms.overage if terms else 0
     running = await Running.load(conn, workspace_id, pair, now=now, ids=ids, overage=overage)
     lapsing = await _Lapsing.load(conn, workspace_id, pair, running, now)
     while True:
         period_end = terms.period.end if terms else None
         until = min(now, period_end) if period_end else now
-        await _expire(pair, until, ids, lapsing, running, renewing=terms is not None)
+        await _expire(pair, until, ids, lapsing, running, period_end=period_end)
         await lapsing.until(until, ids)
+        if terms is not None:
+            terms = await _tell_trial(conn, workspace_id, terms, until, now)
         if terms is None or terms.period.end > now:
             break
         # What is used in a period is paid by its grants, to its last microsecond.
         await running.reach(terms.period.end)
-        await _expire(pair, until, ids, lapsing, running, renewing=True)
-        terms = await _renew(conn, workspace_id, pair, terms, now, ids)
+        await _expire(pair, until, ids, lapsing, running, period_end=period_end)
+        terms = await turning.renew(conn, workspace_id, pair, terms, now, ids)
+        await running.renewed(terms.overage)
     await running.reach_tick(now)
     await running.save()
     await lapsing.save(conn)
     hold_end = await holds.next_end(conn, workspace_id, now)
     for book in pair.values():
-        book.schedule(terms.period.end if terms else None, hold_end)
+        book.schedule(terms.next_at if terms else None, hold_end)
     running.wake(now)
+
+
+async def _tell_trial(
+    conn: Connection, workspace_id: UUID, terms: LiveTerms, until: dt.datetime, now: dt.datetime
+) -> LiveTerms:
+    """That a trial ends soon is told once, at its instant, where nothing is on file to pay with (rule M23)."""
+    at = terms.trial_notice_at
+    if at is None or at > until:
+        return terms
+    if not terms.has_method and terms.pending_kind is None:
+        ends = told_instant(terms.trial_ends_at)
+        await facts.record(conn, [life_fact(TRIAL_ENDING, workspace_id, terms, at, endsAt=ends)], now)
+    terms = replace(terms, trial_notice_at=None)
+    await subscriptions.save(conn, workspace_id, terms, now)
+    return terms
 
 
 class _Lapsing:
@@ -169,15 +190,23 @@ def release(hold: Hold, amounts: Amounts, pair: dict[str, Book], caps: Caps) -> 
 
 
 async def _expire(
-    pair: dict[str, Book], until: dt.datetime, ids: Ids, lapsing: _Lapsing, running: Running, *, renewing: bool
+    pair: dict[str, Book],
+    until: dt.datetime,
+    ids: Ids,
+    lapsing: _Lapsing,
+    running: Running,
+    *,
+    period_end: dt.datetime | None,
 ) -> None:
     # Looked for anew after each, since charging what runs may have given something back.
     while ending := [
         (instant, grant.id, book, grant)
         for book in pair.values()
         for grant in book.grants.values()
-        # A plan grant ends with its period, in the reset that gives the next one.
-        if (instant := _end_of(grant)) is not None and instant <= until and not (renewing and grant.source == "plan")
+        # A plan grant that ends with its period ends in the reset that gives the next one.
+        if (instant := _end_of(grant)) is not None
+        and instant <= until
+        and not (instant == period_end and grant.source == "plan")
     ]:
         instant, _, book, grant = min(ending, key=lambda entry: entry[:2])
         await lapsing.until(instant, ids)
@@ -189,37 +218,3 @@ async def _expire(
 def _end_of(grant: Grant) -> dt.datetime | None:
     """When a grant ends that has not ended yet."""
     return grant.expires_at if grant.ended_at is None and not grant.kept else None
-
-
-async def _renew(
-    conn: Connection, workspace_id: UUID, pair: dict[str, Book], terms: LiveTerms, now: dt.datetime, ids: Ids
-) -> LiveTerms:
-    """Close the ended period and open the next: one reset for each unit, the plan's grants included (rule M14)."""
-    end = terms.period.end
-    following = period_of(terms.anchor_at, terms.plan.cadence, terms.zone, end)
-    for unit in UNITS:
-        given = _rolled_over(pair[unit], terms, following, ids) + plan_grants(terms, unit, following, ids)
-        pair[unit].reset(given, ids.new(end), at=end, key=f"reset:{end.isoformat()}")
-    await subscriptions.close_period(conn, workspace_id, terms.period.start, now)
-    await subscriptions.insert_period(conn, workspace_id, terms.subscription_id, terms.plan, following)
-    return LiveTerms(terms.subscription_id, terms.anchor_at, terms.zone, following, terms.plan)
-
-
-def plan_grants(terms: LiveTerms, unit: str, period: Period, ids: Ids) -> list[Grant]:
-    """What the plan includes of `unit` for one period, as a grant that ends with it; nothing where it includes none."""
-    return _plan_grant(unit, terms.plan.included(unit), period, terms.plan.name, ids)
-
-
-def _rolled_over(book: Book, terms: LiveTerms, period: Period, ids: Ids) -> list[Grant]:
-    # What is kept for open holds is not given a second time (rule M20).
-    ending = [g for g in book.grants.values() if g.source == "plan" and g.ended_at is None and not g.kept]
-    left = sum(book.would_expire(grant) for grant in ending)
-    share = left * terms.plan.rollover_share_ppm // 1_000_000
-    return _plan_grant(book.balance.unit, share, period, "rolled over", ids)
-
-
-def _plan_grant(unit: str, amount: int, period: Period, reason: str, ids: Ids) -> list[Grant]:
-    if not amount:
-        return []
-    terms = GrantTerms(unit, amount, "plan", key="", expires_at=period.end, reason=reason)
-    return [new_grant(terms, ids.new(period.start), period.start)]

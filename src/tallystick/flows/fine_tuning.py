@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.credits.gates import Funds, decide_action, overage_of, standing_of
+from tallystick.domain.credits.gates import Funds, decide_action, standing_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.holds import Amounts, Scope
 from tallystick.domain.deployments.fine_tuning import (
@@ -188,9 +188,10 @@ async def _pass_gate(
     """The gate `fineTune`, asked under lock of what is about to be set aside."""
     workspace_id, now = author.workspace_id, author.now
     terms = found.terms.get(workspace_id)
-    overage = overage_of(terms.at_zero) if terms is not None else 0
+    overage = terms.overage if terms is not None else 0
     standing = standing_of(
         terms.status if terms is not None else None,
+        terms.resumes_to if terms is not None else None,
         fine_tune_minimum=(await limits.effective(conn, workspace_id)).fine_tune_minimum,
         subscription_id=terms.subscription_id if terms is not None else None,
         plan=terms.plan if terms is not None else None,

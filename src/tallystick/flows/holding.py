@@ -14,7 +14,7 @@ import msgspec
 
 from tallystick.domain.credits.accounts import BALANCE_MAX, BalanceOutOfRangeError
 from tallystick.domain.credits.balances import Shown, shown
-from tallystick.domain.credits.gates import Funds, decide_hold, overage_of, standing_of
+from tallystick.domain.credits.gates import Funds, decide_hold, standing_of
 from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, UNITS
 from tallystick.domain.credits.holds import HELD, Amounts, Cover, Hold, Scope
 from tallystick.domain.credits.ledger import Book
@@ -239,13 +239,14 @@ class Holding:
         pair = self._books[place.workspace_id]
         terms = self._facts.terms.get(place.workspace_id)
         begun = self._begun_in.get(place.workspace_id, 0)
-        overage = overage_of(terms.at_zero) if terms is not None else 0
+        overage = terms.overage if terms is not None else 0
         funds = {
             unit: Funds(book.balance.posted, book.balance.held, overage if unit == CREDITS else 0)
             for unit, book in pair.items()
         }
         standing = standing_of(
             terms.status if terms is not None else None,
+            terms.resumes_to if terms is not None else None,
             run_quota=terms.run_quota if terms is not None else None,
             runs_started=(terms.runs_started if terms is not None else 0) + begun,
             subscription_id=terms.subscription_id if terms is not None else None,

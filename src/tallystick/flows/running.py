@@ -8,7 +8,6 @@ import datetime as dt
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.domain.credits.ledger import Book
 from tallystick.domain.credits.limits import SHIPPED, Limits
@@ -48,7 +47,7 @@ async def accrue(
     to the next tick, for what is about to.
     """
     terms = await subscriptions.live_terms(conn, workspace_id)
-    overage = overage_of(terms.plan.at_zero) if terms else 0
+    overage = terms.overage if terms else 0
     clockwork = await Running.load(conn, workspace_id, pair, now=now, ids=ids, overage=overage)
     if clockwork.is_running:
         await ledger.read_grants(conn, {workspace_id: pair}, [workspace_id], returns=True)
@@ -125,6 +124,12 @@ class Running:
     @property
     def is_running(self) -> bool:
         return bool(self._running)
+
+    async def renewed(self, overage: int | None) -> None:
+        """A new period began, perhaps on another plan or calendar."""
+        self._overage = overage
+        if self._running:
+            await self._costs.renewed(self._conn)
 
     def wake(self, instant: dt.datetime) -> None:
         """Where something still runs, have it looked at again at the first tick after an instant."""

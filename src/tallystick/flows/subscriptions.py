@@ -5,7 +5,7 @@ from uuid import UUID
 
 from tallystick.domain.billing.plans import SHIPPED, PlanVersion
 from tallystick.domain.credits.grants import UNITS
-from tallystick.flows import due
+from tallystick.flows import turning
 from tallystick.kernel.ids import Ids
 from tallystick.kernel.periods import period_of
 from tallystick.store import ledger, subscriptions
@@ -40,7 +40,7 @@ async def begin_in(
     terms = LiveTerms(subscription_id, now, zone, period, version)
     for unit in UNITS:
         book = books[workspace_id][unit]
-        for grant in due.plan_grants(terms, unit, period, ids):
+        for grant in turning.plan_grants(terms, unit, period, ids):
             book.issue(grant, grant.id, key=f"grant:plan:{period.start.isoformat()}", actor="plan")
         book.schedule(period.end, None)
     await ledger.save_books(conn, books, now)

@@ -88,6 +88,10 @@ class TimeCosts:
                 return False
         return True
 
+    async def renewed(self, conn: Connection) -> None:
+        """Go by the billing calendar as it is now."""
+        self._calendar = (await subscriptions.calendars(conn, [self._workspace_id])).get(self._workspace_id)
+
     def hourly(self, deployment: Deployment, at: dt.datetime) -> int | None:
         """What an hour of all replicas costs; None where it has no price."""
         tariff = tariff_for_type(self.prices, EVENT_TYPES[deployment.kind], deployment.profile)

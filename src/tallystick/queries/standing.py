@@ -90,12 +90,14 @@ async def situation(database: Database, workspace_id: UUID, *, now: dt.datetime,
 
 
 def _funds(row: Row) -> Funds:
-    return Funds(row["posted"], row["held"], overage_of(row["at_zero"]) if row["unit"] == CREDITS else 0)
+    overage = overage_of(row["at_zero"], row["overage_cap"], row["overage_invoiced"] or 0)
+    return Funds(row["posted"], row["held"], overage if row["unit"] == CREDITS else 0)
 
 
 def _standing(row: Row, said: Limits) -> Standing:
     return standing_of(
         row["status"],
+        row["resumes_to"],
         run_quota=row["run_quota"],
         runs_started=row["runs_started"] or 0,
         deploy_threshold=said.deploy_threshold,

@@ -1,7 +1,7 @@
 -- name: standing
 -- Both balances, each beside the live subscription, its plan and its open billing period.
-SELECT b.unit, b.posted, b.held, b.due_at, s.id AS subscription_id, s.status, p.name AS plan, p.at_zero, p.run_quota,
-    d.runs_started
+SELECT b.unit, b.posted, b.held, b.due_at, s.id AS subscription_id, s.status, s.resumes_to, s.overage_cap,
+    p.name AS plan, p.at_zero, p.run_quota, d.runs_started, d.overage_invoiced
 FROM balance AS b
 LEFT JOIN subscription AS s ON s.workspace_id = b.workspace_id AND s.ended_at IS NULL
 LEFT JOIN plan_version AS p ON p.id = s.plan_version_id

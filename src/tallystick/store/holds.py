@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from tallystick.domain.credits.budgets import Budget
+from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.holds import Hold
 from tallystick.store import budgets
 from tallystick.store.database import Asked, Connection, Row
@@ -21,10 +22,14 @@ _FIELDS: Final = tuple(field.name for field in fields(Hold))
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a workspace's subscription says about new work; `runs_started` counts those of the open billing period."""
+    """What a workspace's subscription says about new work; `runs_started` counts those of the open billing period.
+
+    `overage` is how far beyond its credits it still goes in this period, None without end (rule M12).
+    """
 
     status: str
-    at_zero: str
+    resumes_to: str | None
+    overage: int | None
     run_quota: int | None
     runs_started: int
     subscription_id: UUID
@@ -128,7 +133,8 @@ def _terms_of(rows: Iterable[Row]) -> dict[UUID, Terms]:
     return {
         row["workspace_id"]: Terms(
             row["status"],
-            row["at_zero"],
+            row["resumes_to"],
+            overage_of(row["at_zero"], row["overage_cap"], row["overage_invoiced"]),
             row["run_quota"],
             row["runs_started"],
             row["subscription_id"],

@@ -54,7 +54,8 @@ WHERE h.workspace_id = n.workspace_id AND h.id = n.id AND h.workspace_id = ANY(%
 
 -- name: standings
 -- What the gate asks of each workspace besides its money: its plan's terms and the state of its subscription.
-SELECT s.workspace_id, s.id AS subscription_id, s.status, p.name AS plan, p.at_zero, p.run_quota, d.runs_started
+SELECT s.workspace_id, s.id AS subscription_id, s.status, s.resumes_to, s.overage_cap, p.name AS plan, p.at_zero,
+    p.run_quota, d.runs_started, d.overage_invoiced
 FROM subscription AS s
 JOIN plan_version AS p ON p.id = s.plan_version_id
 JOIN billing_period AS d ON d.workspace_id = s.workspace_id AND d.subscription_id = s.id AND d.closed_at IS NULL

@@ -1,13 +1,70 @@
-"""What a subscription shows: the counts of rule M22, from the grants that live in the current billing period."""
+"""A live subscription as flows know it, and what it shows: the counts of rule M22, from the grants of its period."""
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
+from uuid import UUID
 
+from tallystick.domain.billing.plans import PlanVersion
+from tallystick.domain.credits.gates import overage_of
 from tallystick.domain.credits.grants import Grant
 from tallystick.kernel.periods import Period
 
 _INCLUDED: Final = frozenset({"plan", "free", "promotion", "adjustment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """What comes after a period: the plan and the period that are then paid for in advance.
+
+    `is_billed` is False where nothing is to be charged for it: it is idle, the subscription has ended, or its price is
+    on another invoice.
+    """
+
+    plan: PlanVersion
+    period: Period
+    is_billed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTerms:
+    """A workspace's live subscription: its calendar, open period, plan version, state, and what was asked for its end.
+
+    `resumes_to` is the state that a pause or a debt interrupted, None where a trial ended unpaid. An idle period costs
+    nothing and includes nothing. `overage_cap` and `overage_invoiced` (of the open period) are in nano-credits.
+    `following` is known only while a period is being closed.
+    """
+
+    subscription_id: UUID
+    anchor_at: dt.datetime
+    zone: str
+    period: Period
+    plan: PlanVersion
+    status: str = "active"
+    started_at: dt.datetime | None = None
+    trial_ends_at: dt.datetime | None = None
+    trial_notice_at: dt.datetime | None = None
+    resumes_to: str | None = None
+    past_due_since: dt.datetime | None = None
+    pending_kind: str | None = None
+    pending_at: dt.datetime | None = None
+    pending_plan: PlanVersion | None = None
+    overage_cap: int | None = None
+    overage_invoiced: int = 0
+    is_idle: bool = False
+    has_method: bool = False
+    following: Following | None = None
+
+    @property
+    def overage(self) -> int | None:
+        """How far beyond its credits this period still goes, in nano-credits; None is without end (rule M12)."""
+        return overage_of(self.plan.at_zero, self.overage_cap, self.overage_invoiced)
+
+    @property
+    def next_at(self) -> dt.datetime:
+        """When the clock asks for something of it: the period's end, or telling that a trial ends."""
+        return min(self.period.end, self.trial_notice_at or self.period.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tallystick.kernel.errors import TallystickError
 
 REASONS: Final = (
     "trialEnded",
+    "subscriptionPaused",
     "pastDue",
     "negativeLimitReached",
     "deploymentsDisabled",
@@ -71,6 +72,7 @@ class Standing:
     """
 
     trial_ended: bool = False
+    paused: bool = False
     past_due: bool = False
     run_quota: int | None = None
     runs_started: int = 0
@@ -87,17 +89,30 @@ class Standing:
         return {"kind": "subscription", "id": identity, "name": self.plan or "subscription"}
 
 
-def standing_of(status: str | None, **terms: Any) -> Standing:
+def standing_of(status: str | None, resumes_to: str | None = None, **terms: Any) -> Standing:
     """The standing of a subscription in this state, None where there is none; `terms` are the other fields.
 
     A trial without a payment method ends as `paused`, dunning as `past_due`; until then runs go on (rules M23, M24).
+    An operator may pause too: then `resumes_to` says what was interrupted.
     """
-    return Standing(trial_ended=status == "paused", past_due=status == "past_due", **terms)
+    paused = status == "paused"
+    return Standing(
+        trial_ended=paused and resumes_to is None,
+        paused=paused and resumes_to is not None,
+        past_due=status == "past_due",
+        **terms,
+    )
 
 
-def overage_of(at_zero: str | None) -> int | None:
-    """How far beyond its credits a plan that is to `deny` or `invoice` goes; None is without end (rule M12)."""
-    return None if at_zero == "invoice" else 0
+def overage_of(at_zero: str | None, cap: int | None = None, invoiced: int = 0) -> int | None:
+    """How far beyond its credits a plan that is to `deny` or `invoice` still goes in this period, in nano-credits.
+
+    None is without end (rule M12). `cap` is what the workspace may have beyond them in a period: where it has none, a
+    plan that denies goes nowhere and one that invoices has no end. What was invoiced of it before counts.
+    """
+    if cap is None:
+        return None if at_zero == "invoice" else 0
+    return max(cap - invoiced, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +194,13 @@ def _standing(standing: Standing, needed: Amounts, funds: Mapping[str, Funds], *
             "The trial has ended.",
             asked | {"blocking": standing.subscription},
             "Add a payment method, or move to the Free plan; runs resume at once.",
+        )
+    if standing.paused:
+        return _refuse(
+            "subscriptionPaused",
+            "The subscription is paused.",
+            asked | {"blocking": standing.subscription},
+            "Ask the operator's support to resume it.",
         )
     if standing.past_due:
         return _refuse(

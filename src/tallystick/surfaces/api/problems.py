@@ -27,6 +27,7 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "invalidLimits",
         "invalidMeter",
         "invalidPeriod",
+        "invalidPlan",
         "invalidPrice",
         "invalidPriority",
         "invalidProfile",
@@ -71,6 +72,8 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "notEnoughToolRuns",
         "pastDue",
         "runQuotaReached",
+        "subscriptionPaused",
+        "workspaceLimitReached",
         "trialEnded",
     ),
     403: (
