@@ -16,7 +16,7 @@ from tallystick.domain.billing.dunning import Step
 from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice
 from tallystick.domain.billing.told import instant, invoice_fact
 from tallystick.domain.telling import facts
-from tallystick.flows import closing, lifecycle, payments, topping_up
+from tallystick.flows import issuing, lifecycle, payments, topping_up
 from tallystick.flows.billing import Billing
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
@@ -132,7 +132,7 @@ async def _attend_to_invoice(
         invoice = await invoices.find(conn, workspace_id, invoice_id)
         steps = await _steps(conn, billing, invoice, now)
     if invoice.status == DRAFT:
-        await closing.issue_draft(database, billing, workspace_id, invoice_id, now=now, ids=ids)
+        await issuing.issue_draft(database, billing, workspace_id, invoice_id, now=now, ids=ids)
         return
     if any(step.kind == "collect" for step in steps):
         await payments.collect(database, billing, workspace_id, invoice_id, now=now, ids=ids)
