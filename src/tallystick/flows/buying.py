@@ -6,22 +6,19 @@ becomes of it is recorded with what follows (flows/purchases.py). What crashes i
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from tallystick.domain.billing.accounts import Account
-from tallystick.domain.billing.invoices import PAID as INVOICE_PAID
-from tallystick.domain.billing.invoices import Invoice, Line, Tax, new_line
+from tallystick.domain.billing.invoices import Invoice, Tax
 from tallystick.domain.billing.payments import CREATED, Checkout, Payment
 from tallystick.domain.billing.purchases import (
     PAID,
     PENDING,
     Purchase,
-    PurchaseTerms,
     check_credits,
-    price_of,
 )
 from tallystick.domain.billing.revenue import Burnt, refund_of
 from tallystick.domain.credits.grants import CREDITS
@@ -30,7 +27,7 @@ from tallystick.flows import due, invoicing, payments, purchases, revenue
 from tallystick.flows.billing import Billing
 from tallystick.flows.budgets import Author
 from tallystick.gateways.payments.stripe_objects import INVOICE, PAYMENT, WORKSPACE
-from tallystick.kernel.credits import NANO, format_credits
+from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import accounts, audit, invoices, ledger, subscriptions
@@ -39,7 +36,6 @@ from tallystick.store import purchases as store
 from tallystick.store.database import Connection, Database
 from tallystick.store.idempotency import once
 
-_NOT_TAXED: Final = "O"
 _PLACE: Final = 1
 """The line of a purchase's invoice: it has no other."""
 
@@ -80,7 +76,7 @@ def quote_for(billing: Billing, payer: invoicing.Payer, credits_: int, now: dt.d
     """The same for a payer who is known. Raises `currencyMismatch`."""
     terms = billing.purchases
     invoicing.check_currency(payer.account, terms.currency)
-    line = _line(terms, credits_, {})
+    line = purchases.line_of(terms, credits_)
     _, taxes = billing.taxes.tax([line], billing.seller, payer.party, at=now)
     return Quote(
         credits=credits_,
@@ -110,7 +106,7 @@ async def buy(
             account = await lock_account(conn, billing, author)
             if account.provider != "offline" and not payments.can_collect(account) and not on_page:
                 raise TallystickError("paymentMethodNotFound", "There is no payment method on file: add one first.")
-            purchase = await begin_in(
+            purchase = await purchases.begin_in(
                 conn, billing, author.workspace_id, credits_, actor=author.actor, now=author.now, ids=author.ids
             )
             return {"purchaseId": str(purchase.id)}
@@ -120,64 +116,6 @@ async def buy(
     purchase_id = await database.run(work)
     await collect(database, billing, author.workspace_id, purchase_id, now=author.now, ids=author.ids)
     return await find(database, author.workspace_id, purchase_id)
-
-
-async def begin_in(
-    conn: Connection,
-    billing: Billing,
-    workspace_id: UUID,
-    credits_: int,
-    *,
-    actor: str,
-    now: dt.datetime,
-    ids: Ids,
-    is_automatic: bool = False,
-) -> Purchase:
-    """Write down a purchase with its invoice; one that costs nothing is paid, and granted, at once.
-
-    The caller has locked the workspace's balances and brought them up to `now`. Raises `currencyMismatch`.
-    """
-    terms = billing.purchases
-    purchase_id = ids.new(now)
-    line = _line(terms, credits_, {"purchaseUuid": str(purchase_id)})
-    invoice = await invoicing.issue_now(
-        conn, billing, workspace_id, "purchase", [line], now=now, ids=ids, currency=terms.currency
-    )
-    purchase = Purchase(
-        workspace_id=workspace_id,
-        id=purchase_id,
-        is_automatic=is_automatic,
-        status=PENDING,
-        credits=credits_,
-        price_minor=invoice.net_minor,
-        tax_minor=invoice.tax_minor,
-        currency=invoice.currency,
-        unit_price=terms.unit_price,
-        tax_at=terms.tax_at,
-        day=now.astimezone(dt.UTC).date(),
-        expires_days=terms.days,
-        created_by=actor,
-        created_at=now,
-        invoice_id=invoice.id,
-    )
-    if not await store.insert(conn, purchase):
-        raise TallystickError("purchaseInFlight", "An automatic purchase is on its way already.")
-    await audit.record(
-        conn,
-        "credits.purchaseBegun",
-        workspace_id=workspace_id,
-        actor=actor,
-        now=now,
-        ids=ids,
-        purchase=str(purchase.id),
-        credits=format_credits(credits_),
-        amount=purchase.total_minor,
-        currency=purchase.currency,
-        invoice=invoice.number,
-    )
-    if invoice.status == INVOICE_PAID:
-        await purchases.grant_in(conn, purchase, None, now=now, ids=ids)
-    return purchase
 
 
 async def collect(
@@ -343,22 +281,6 @@ async def _give_money_back(
     database: Database, billing: Billing, purchase: Purchase, reason: str, author: Author
 ) -> None:
     raise NotImplementedError
-
-
-def _line(terms: PurchaseTerms, credits_: int, details: Mapping[str, Any]) -> Line:
-    count = Decimal(credits_ // NANO)
-    line = new_line(
-        "credits",
-        f"{count:,} credits, good for {terms.days} days",
-        price_of(credits_, terms.unit_price),
-        quantity=count,
-        unit="credit",
-        unit_price=terms.unit_price,
-        credits=credits_,
-        details=details,
-    )
-    # Taxed where they are used, on the invoices of those periods.
-    return replace(line, tax_category=_NOT_TAXED) if terms.tax_at == "use" else line
 
 
 def _paid_on_page(invoice: Invoice, provider: str, key: str, now: dt.datetime, ids: Ids) -> Payment:

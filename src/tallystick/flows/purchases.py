@@ -1,31 +1,98 @@
-"""What becomes of bought credits once their payment is known: granted, given up, taken back (row D4; rule M26).
+"""Bought credits, step by step: begun, then granted, given up or taken back as their payment goes (row D4; rule M26).
 
-All of it happens within transactions of those who record payments (flows/payments.py), who hold the workspace's lock;
-asking for credits, and giving them back, is flows/buying.py. Each is done once, however often it is told.
+All of it happens within transactions of others, who hold the workspace's lock: those that ask for credits
+(flows/buying.py), and those that record payments (flows/payments.py). Each step is done once, however often it is told.
 """
 
 import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tallystick.domain.billing import top_up
-from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice
+from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice, Line, new_line
+from tallystick.domain.billing.invoices import PAID as INVOICE_PAID
 from tallystick.domain.billing.payments import Payment
-from tallystick.domain.billing.purchases import PAID, PENDING, REFUNDED, Purchase
+from tallystick.domain.billing.purchases import FAILED, PAID, PENDING, REFUNDED, Purchase, PurchaseTerms, price_of
 from tallystick.domain.billing.told import account_fact, instant, invoice_fact
 from tallystick.domain.credits.grants import CREDITS, Grant, GrantTerms
 from tallystick.domain.telling import facts
-from tallystick.flows import due, grants, revenue
-from tallystick.kernel.credits import format_credits
+from tallystick.flows import due, grants, invoicing, revenue
+from tallystick.flows.billing import Billing
+from tallystick.kernel.credits import NANO, format_credits
+from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import accounts, audit, invoices, ledger, money
 from tallystick.store import facts as told
 from tallystick.store import purchases as store
 from tallystick.store.database import Connection
 
-ACTOR = "billing"
+ACTOR: Final = "billing"
 """Who does what follows from a payment, on the record."""
+
+_NOT_TAXED: Final = "O"
+
+
+async def begin_in(
+    conn: Connection,
+    billing: Billing,
+    workspace_id: UUID,
+    credits_: int,
+    *,
+    actor: str,
+    now: dt.datetime,
+    ids: Ids,
+    is_automatic: bool = False,
+    terms: PurchaseTerms | None = None,
+) -> Purchase:
+    """Write down a purchase with its invoice; one that costs nothing is paid, and granted, at once.
+
+    `terms` are the operator's of today unless others were agreed. The caller has locked the workspace's balances and
+    brought them up to `now`. Raises `currencyMismatch`.
+    """
+    terms = terms or billing.purchases
+    purchase_id = ids.new(now)
+    line = line_of(terms, credits_, {"purchaseUuid": str(purchase_id)})
+    invoice = await invoicing.issue_now(
+        conn, billing, workspace_id, "purchase", [line], now=now, ids=ids, currency=terms.currency
+    )
+    purchase = Purchase(
+        workspace_id=workspace_id,
+        id=purchase_id,
+        is_automatic=is_automatic,
+        status=PENDING,
+        credits=credits_,
+        price_minor=invoice.net_minor,
+        tax_minor=invoice.tax_minor,
+        currency=invoice.currency,
+        unit_price=terms.unit_price,
+        tax_at=terms.tax_at,
+        day=now.astimezone(dt.UTC).date(),
+        expires_days=terms.days,
+        created_by=actor,
+        created_at=now,
+        invoice_id=invoice.id,
+    )
+    if not await store.insert(conn, purchase):
+        raise TallystickError("purchaseInFlight", "An automatic purchase is on its way already.")
+    await audit.record(
+        conn,
+        "credits.purchaseBegun",
+        workspace_id=workspace_id,
+        actor=actor,
+        now=now,
+        ids=ids,
+        purchase=str(purchase.id),
+        credits=format_credits(credits_),
+        amount=purchase.total_minor,
+        currency=purchase.currency,
+        invoice=invoice.number,
+    )
+    if invoice.status == INVOICE_PAID:
+        await grant_in(conn, purchase, None, now=now, ids=ids)
+    return purchase
 
 
 async def paid_in(conn: Connection, payment: Payment, *, now: dt.datetime, ids: Ids) -> Purchase | None:
@@ -99,6 +166,37 @@ async def failed_in(
     return purchase
 
 
+async def revived_in(
+    conn: Connection, billing: Billing, invoice: Invoice, payment: Payment, *, now: dt.datetime, ids: Ids
+) -> Invoice | None:
+    """Money came after all for a purchase that was given up: it is asked for anew, at the price agreed then.
+
+    The new invoice, issued, for the caller to count the payment on; None where the voided one was for no purchase, or
+    was never given up. The caller holds the lock of the workspace's balances.
+    """
+    purchase = await store.lock_of_invoice(conn, invoice.workspace_id, invoice.id)
+    if purchase is None or purchase.status != FAILED or payment.amount_minor < purchase.total_minor:
+        return None
+    terms = replace(
+        billing.purchases,
+        unit_price=purchase.unit_price,
+        currency=purchase.currency,
+        days=purchase.expires_days,
+        tax_at=purchase.tax_at,
+    )
+    again = await begin_in(
+        conn,
+        billing,
+        purchase.workspace_id,
+        purchase.credits,
+        actor=purchase.created_by,
+        now=now,
+        ids=ids,
+        terms=terms,
+    )
+    return None if again.invoice_id is None else await invoices.lock(conn, again.workspace_id, again.invoice_id)
+
+
 async def charged_back_in(conn: Connection, payment: Payment, *, now: dt.datetime, ids: Ids) -> Purchase | None:
     """The bank took the payment of a purchase back: the rest of its grant goes, what was used becomes negative.
 
@@ -119,6 +217,23 @@ async def charged_back_in(conn: Connection, payment: Payment, *, now: dt.datetim
         await _stop(conn, purchase, "The payment was disputed at the bank.", payment.provider, now)
     await _record(conn, "credits.chargedBack", purchase, now, ids, reason="the payment was taken back")
     return purchase
+
+
+def line_of(terms: PurchaseTerms, credits_: int, details: Mapping[str, Any] | None = None) -> Line:
+    """The one line of a purchase's invoice."""
+    count = Decimal(credits_ // NANO)
+    line = new_line(
+        "credits",
+        f"{count:,} credits, good for {terms.days} days",
+        price_of(credits_, terms.unit_price),
+        quantity=count,
+        unit="credit",
+        unit_price=terms.unit_price,
+        credits=credits_,
+        details=details or {},
+    )
+    # Taxed where they are used, on the invoices of those periods.
+    return replace(line, tax_category=_NOT_TAXED) if terms.tax_at == "use" else line
 
 
 async def _take_all(conn: Connection, purchase: Purchase, *, now: dt.datetime, ids: Ids) -> None:

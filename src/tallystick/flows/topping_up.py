@@ -15,6 +15,7 @@ from tallystick.domain.billing.accounts import Account
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.flows import buying
 from tallystick.flows import due as settling
+from tallystick.flows import purchases as buying_steps
 from tallystick.flows.billing import Billing
 from tallystick.flows.budgets import Author
 from tallystick.kernel.credits import format_credits
@@ -130,7 +131,7 @@ async def _begin(conn: Connection, billing: Billing, workspace_id: UUID, now: dt
         return None
     if account.top_up.state == "stopped":
         await accounts.save(conn, replace(account, top_up=replace(account.top_up, state="on", error=None)), now)
-    purchase = await buying.begin_in(
+    purchase = await buying_steps.begin_in(
         conn, billing, workspace_id, account.top_up.credits, actor=ACTOR, now=now, ids=ids, is_automatic=True
     )
     return purchase.id
