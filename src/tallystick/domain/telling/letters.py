@@ -68,7 +68,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a letter says beside its fact. Limits are in nano-credits; support is the operator's, where it is named."""
+    """What a letter says beside its fact. Limits are in nano-credits; support is the operator's, where it is named.
+
+    `method` is what invoices are collected from by themselves, as part of a sentence; None where nothing is.
+    `payment_url` is where to pay, `invoice_urls` where invoices are read, by their uuid.
+    """
 
     workspace: str
     zone: str
@@ -78,6 +82,9 @@ class Circumstances:
     negative_limit: int
     support_email: str | None = None
     support_url: str | None = None
+    method: str | None = None
+    payment_url: str | None = None
+    invoice_urls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def way_on(self) -> tuple[str, str] | None:
@@ -107,6 +114,7 @@ class Draft:
     details: list[Detail] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     may_top_up: bool = True
+    way_on: tuple[str, str] | None = None
 
     def finish(self, about: Circumstances, topic: str) -> Letter:
         """The letter, its texts on one line each."""
@@ -120,7 +128,7 @@ class Draft:
             figures=tuple(self.figures),
             details=tuple(Detail(one_line(d.label), one_line(d.value), d.is_code) for d in self.details),
             steps=tuple(map(one_line, self.steps)),
-            way_on=about.way_on if self.may_top_up else None,
+            way_on=self.way_on or (about.way_on if self.may_top_up else None),
             footer=one_line(
                 f"You get this mail because you are an owner or admin of {name(about.workspace)}. To get none about "
                 f"{topic}, run: tally notification set --no-{topic}"
@@ -160,11 +168,40 @@ def nano(data: Mapping[str, Any], key: str) -> int | None:
 
 def moment(data: Mapping[str, Any], key: str, zone: str) -> str | None:
     """An instant of a fact as people read it; None where it has none that can be read."""
+    at = _instant(data, key)
+    return None if at is None else figures.moment(at, zone)
+
+
+def _instant(data: Mapping[str, Any], key: str) -> dt.datetime | None:
     try:
         at = dt.datetime.fromisoformat(str(data.get(key)))
     except ValueError:
         return None
-    return figures.moment(at, zone) if at.tzinfo else None
+    # No zone takes what is this close to the ends of the calendar any further.
+    return at if at.tzinfo and 1 < at.year < dt.MAXYEAR else None
+
+
+def date(data: Mapping[str, Any], key: str, zone: str) -> str | None:
+    """The day of an instant of a fact; None where it has none that can be read."""
+    at = _instant(data, key)
+    return None if at is None else figures.date(at, zone)
+
+
+def minor(data: Mapping[str, Any], key: str) -> int | None:
+    """Money of a fact in minor units; None where it has none that can be read."""
+    value = data.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_DIGITS_MAX else None
+
+
+def text(data: Mapping[str, Any], key: str) -> str | None:
+    """A text of a fact on one line; None where there is none."""
+    value = data.get(key)
+    return (one_line(value) or None) if isinstance(value, str) else None
+
+
+def pay(about: Circumstances, label: str) -> tuple[str, str] | None:
+    """The way to paying; to support where there is no page for it."""
+    return (label, about.payment_url) if about.payment_url else about.way_on
 
 
 def shown(label: str, amount: int) -> Figure:

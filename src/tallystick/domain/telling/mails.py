@@ -54,6 +54,33 @@ _EACH_ONCE: Final = frozenset(
         facts.DEPLOYMENT_STOP_OVERDUE,
         facts.DEPLOYMENT_STOPPED,
         facts.DEPLOYMENT_UNDEPLOYED,
+        facts.TRIAL_STARTED,
+        facts.TRIAL_ENDING,
+        facts.TRIAL_ENDED,
+        facts.PLAN_CHANGED,
+        facts.CHANGE_PENDING,
+        facts.CHANGE_REVOKED,
+        facts.SUBSCRIPTION_PAST_DUE,
+        facts.SUBSCRIPTION_RESUMED,
+        facts.SUBSCRIPTION_PAUSED,
+        facts.SUBSCRIPTION_CANCELED,
+        facts.WORKSPACE_CLOSED,
+        facts.INVOICE_ISSUED,
+        facts.INVOICE_PAID,
+        facts.INVOICE_PAST_DUE,
+        facts.INVOICE_REMINDER,
+        facts.INVOICE_VOIDED,
+        facts.INVOICE_UNCOLLECTIBLE,
+        facts.CREDIT_NOTE_ISSUED,
+        facts.PAYMENT_FAILED,
+        facts.PAYMENT_ACTION_REQUIRED,
+        facts.PAYMENT_REFUNDED,
+        facts.PAYMENT_DISPUTED,
+        facts.METHOD_UPDATED,
+        facts.METHOD_EXPIRING,
+        facts.CREDITS_PURCHASED,
+        facts.TOP_UP_SUCCEEDED,
+        facts.TOP_UP_STOPPED,
         facts.WEBHOOK_FAILING,
         facts.WEBHOOK_DISABLED,
     }
@@ -115,7 +142,7 @@ def dedup_of(fact: Fact, zone: str) -> str | None:
     `zone` is the workspace's: whose day it is (rules M19, M29).
     """
     if fact.kind in _EACH_ONCE:
-        return f"fact:{fact.id}"
+        return None if _is_told_otherwise(fact) else f"fact:{fact.id}"
     unit = _UNITS.get(fact.kind)
     if unit is None:
         return None
@@ -127,6 +154,23 @@ def dedup_of(fact: Fact, zone: str) -> str | None:
         return None
     told = "100" if fact.kind in _EXHAUSTED else "expired"
     return f"{unit}:{told}:{day(fact.at, zone)}"
+
+
+def _is_told_otherwise(fact: Fact) -> bool:
+    """Whether another mail says the same: nobody gets two letters about one thing, and none about nothing."""
+    data = fact.data
+    if fact.kind in (facts.INVOICE_ISSUED, facts.INVOICE_PAID, facts.INVOICE_VOIDED):
+        # A purchase has its own receipt, a free period nothing to pay.
+        return data.get("purpose") == "purchase" or data.get("amount") == 0
+    if fact.kind == facts.INVOICE_PAST_DUE:
+        # Of an attempt that failed its own letter tells.
+        return data.get("attempted") is not False
+    if fact.kind == facts.PAYMENT_FAILED:
+        # Of top-up it is told that it stopped.
+        return data.get("purpose") == "topup"
+    if fact.kind == facts.CREDITS_PURCHASED:
+        return data.get("automatic") is True
+    return fact.kind == facts.SUBSCRIPTION_PAUSED and data.get("reason") == "trialEnded"
 
 
 def unit_of(kind: str) -> str:
