@@ -164,7 +164,7 @@ async def checkout(
         if purchase.status != PENDING or purchase.invoice_id is None:
             return None
         invoice = await invoices.lock(conn, workspace_id, purchase.invoice_id)
-        key = f"checkout:{purchase.id}"
+        key = f"{purchases.CHECKOUT}{purchase.id}"
         payment = await payment_store.by_key(conn, workspace_id, key)
         if payment is None:
             payment = _paid_on_page(invoice, known.provider.name, key, now, ids)

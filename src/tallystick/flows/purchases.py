@@ -32,6 +32,9 @@ from tallystick.store.database import Connection
 ACTOR: Final = "billing"
 """Who does what follows from a payment, on the record."""
 
+CHECKOUT: Final = "checkout:"
+"""Beginning of the key of a payment on a page of the provider's: given up there, the purchase is given up."""
+
 _NOT_TAXED: Final = "O"
 
 

@@ -1,0 +1,215 @@
+"""Buying credits: granted when they are paid, once, whatever crashes or runs at once (rule M26)."""
+
+import asyncio
+import datetime as dt
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Outcome
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.flows import buying, due, payments, purchases
+from tallystick.flows.budgets import Author
+from tallystick.kernel.credits import NANO
+from tallystick.kernel.errors import TallystickError
+from tallystick.store import ledger
+from tallystick.store.database import Connection, Database
+from tests import bills, make
+from tests.bills import BANK, CARD, CardHouse, billing, payer
+from tests.conftest import NOW
+from tests.make import IDS
+
+DAY = dt.timedelta(days=1)
+
+
+def author(workspace: UUID, *, key: str | None = None, now: dt.datetime = NOW) -> Author:
+    request = None if key is None else RequestKey(workspace, "buy", key, sha256(key.encode()).digest(), now)
+    return Author(workspace, "test", request, now, IDS)
+
+
+async def posted(database: Database, workspace: UUID) -> int:
+    (row,) = await make.rows(
+        database, "SELECT posted FROM balance WHERE workspace_id = %s AND unit = 'credits'", workspace
+    )
+    return int(row["posted"])
+
+
+async def bought(database: Database, workspace: UUID) -> list[dict[str, Any]]:
+    return await make.rows(
+        database, "SELECT * FROM credit_purchase WHERE workspace_id = %s ORDER BY created_at, id", workspace
+    )
+
+
+async def use(database: Database, workspace: UUID, amount: int, now: dt.datetime) -> None:
+    async def work(conn: Connection) -> None:
+        books = await due.lock(conn, {workspace}, now=now, ids=IDS)
+        commit = IDS.new(now)
+        books[workspace]["credits"].use(amount, commit, key=f"usage:{commit}", at=now)
+        await ledger.save_books(conn, books, now)
+
+    await database.run(work)
+
+
+async def invoices(database: Database, workspace: UUID) -> list[dict[str, Any]]:
+    return await make.rows(database, "SELECT * FROM invoice WHERE workspace_id = %s ORDER BY created_at, id", workspace)
+
+
+async def test_what_is_charged_to_the_card_is_granted_at_once_behind_what_is_included(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    before = await posted(database, workspace)
+    purchase = await buying.buy(database, billing(house), 1_000 * NANO, author(workspace))
+    assert (purchase.status, purchase.price_minor, purchase.currency) == ("paid", 1_000, "usd")
+    assert await posted(database, workspace) == before + 1_000 * NANO
+    (grant,) = await make.rows(
+        database, "SELECT * FROM credit_grant WHERE workspace_id = %s AND source = 'purchase'", workspace
+    )
+    assert (grant["priority"], grant["expires_at"]) == (30, NOW + 365 * DAY)
+    (invoice,) = await invoices(database, workspace)
+    assert (invoice["purpose"], invoice["status"], invoice["total_minor"]) == ("purchase", "paid", purchase.total_minor)
+    assert house.taken == purchase.total_minor
+    told = await bills.facts_of(database, workspace)
+    assert told.count("credits.purchased") == 1 and "top_up.succeeded" not in told
+
+
+async def test_price_and_tax_are_told_before_and_are_those_of_the_invoice(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    terms = billing(house, credit_price=Decimal("0.333"), seller_country="DE")
+    quote = await buying.quote(database, terms, workspace, 1_000 * NANO, now=NOW)
+    assert (quote.price_minor, quote.tax_minor) == (333, 63)
+    assert await invoices(database, workspace) == []
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    assert (purchase.price_minor, purchase.tax_minor) == (333, 63)
+
+
+async def test_a_bank_debit_grants_when_its_money_has_come(database: Database) -> None:
+    house = CardHouse(slow={BANK.id})
+    workspace = await payer(database, NOW, house, method=BANK)
+    terms = billing(house)
+    before = await posted(database, workspace)
+    purchase = await buying.buy(database, terms, 500 * NANO, author(workspace))
+    assert (purchase.status, await posted(database, workspace)) == ("pending", before)
+    (invoice,) = await invoices(database, workspace)
+    (payment,) = await make.rows(database, "SELECT * FROM payment WHERE workspace_id = %s", workspace)
+    later = NOW + 4 * DAY
+    for _ in range(2):
+        await payments.record(database, terms, workspace, payment["id"], Outcome(SUCCEEDED), now=later, ids=IDS)
+    assert await posted(database, workspace) == before + 500 * NANO
+    (row,) = await bought(database, workspace)
+    assert (row["status"], row["finished_at"], row["invoice_id"]) == ("paid", later, invoice["id"])
+
+
+async def test_a_card_that_is_declined_buys_nothing_and_the_invoice_is_void(database: Database) -> None:
+    house = CardHouse(declines={CARD.id})
+    workspace = await payer(database, NOW, house)
+    before = await posted(database, workspace)
+    purchase = await buying.buy(database, billing(house), 500 * NANO, author(workspace))
+    assert (purchase.status, purchase.error) == ("failed", "Your card was declined.")
+    (invoice,) = await invoices(database, workspace)
+    assert (invoice["status"], invoice["next_at"]) == ("void", None)
+    assert await posted(database, workspace) == before
+    assert (await make.rows(database, "SELECT * FROM money_entry WHERE workspace_id = %s", workspace)) == []
+    assert "invoice.voided" in await bills.facts_of(database, workspace)
+
+
+async def test_the_same_request_again_is_the_same_purchase(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    terms = billing(house)
+    done = await asyncio.gather(
+        *(buying.buy(database, terms, 500 * NANO, author(workspace, key="once")) for _ in range(4))
+    )
+    assert len({one.id for one in done}) == 1
+    assert (len(await bought(database, workspace)), house.asked) == (1, 1)
+
+
+async def test_after_a_crash_before_the_payment_the_turn_of_collecting_goes_on(database: Database) -> None:
+    house = CardHouse(is_down=True)
+    workspace = await payer(database, NOW, house)
+    terms = billing(house)
+    with pytest.raises(TallystickError) as refused:
+        await buying.buy(database, terms, 500 * NANO, author(workspace, key="k"))
+    assert refused.value.code == "paymentProviderUnavailable"
+    (row,) = await bought(database, workspace)
+    assert row["status"] == "pending"
+    house.is_down = False
+    await payments.collect(database, terms, workspace, row["invoice_id"], now=NOW + DAY, ids=IDS)
+    again = await buying.buy(database, terms, 500 * NANO, author(workspace, key="k"))
+    assert (again.id, again.status, house.taken) == (row["id"], "paid", again.total_minor)
+
+
+async def test_with_nothing_on_file_nothing_is_begun(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, method=None)
+    with pytest.raises(TallystickError) as refused:
+        await buying.buy(database, billing(house), 500 * NANO, author(workspace))
+    assert refused.value.code == "paymentMethodNotFound"
+    assert await bought(database, workspace) == []
+
+
+async def test_by_bank_transfer_it_waits_for_the_money(database: Database) -> None:
+    workspace = await make.bare_workspace(database, NOW, plan="pro")
+    purchase = await buying.buy(database, billing(), 500 * NANO, author(workspace))
+    (invoice,) = await invoices(database, workspace)
+    assert (purchase.status, invoice["status"]) == ("pending", "issued")
+    assert invoice["due_at"] > NOW
+
+
+async def test_credits_that_cost_nothing_are_granted_at_once(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    purchase = await buying.buy(database, billing(house, credit_price=Decimal(0)), 500 * NANO, author(workspace))
+    assert (purchase.status, house.asked) == ("paid", 0)
+
+
+async def test_what_was_given_up_and_is_paid_after_all_is_granted_on_a_new_invoice(database: Database) -> None:
+    house = CardHouse(declines={CARD.id})
+    workspace = await payer(database, NOW, house)
+    terms = billing(house)
+    before = await posted(database, workspace)
+    await buying.buy(database, terms, 500 * NANO, author(workspace))
+    (payment,) = await make.rows(database, "SELECT * FROM payment WHERE workspace_id = %s", workspace)
+    await payments.record(database, terms, workspace, payment["id"], Outcome(SUCCEEDED), now=NOW + DAY, ids=IDS)
+    assert await posted(database, workspace) == before + 500 * NANO
+    assert [one["status"] for one in await invoices(database, workspace)] == ["void", "paid"]
+    assert [one["status"] for one in await bought(database, workspace)] == ["failed", "paid"]
+
+
+async def test_told_of_failure_after_success_it_stays_granted(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 500 * NANO, author(workspace))
+    assert purchase.payment_id is not None
+    await payments.record(database, terms, workspace, purchase.payment_id, Outcome(FAILED), now=NOW, ids=IDS)
+    assert [one["status"] for one in await bought(database, workspace)] == ["paid"]
+
+
+async def test_a_purchase_that_is_taken_back_by_the_bank_takes_its_credits_also_those_used(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 500 * NANO, author(workspace))
+    await use(database, workspace, 200 * NANO, NOW + DAY)
+    payment_id = purchase.payment_id
+    assert payment_id is not None
+
+    async def take_back(conn: Connection) -> None:
+        await payments.lock_workspace(conn, workspace, NOW + 2 * DAY, IDS)
+        payment = await bills.payment_store.lock(conn, workspace, payment_id)
+        await purchases.charged_back_in(conn, payment, now=NOW + 2 * DAY, ids=IDS)
+
+    for _ in range(2):
+        await database.run(take_back)
+    assert await posted(database, workspace) == -200 * NANO
+    assert (await bought(database, workspace))[0]["status"] == "charged_back"
+    sums = await make.rows(
+        database,
+        "SELECT account, sum(amount_minor)::int AS n FROM money_entry WHERE workspace_id = %s GROUP BY account",
+        workspace,
+    )
+    assert all(row["n"] == 0 for row in sums) and sums
