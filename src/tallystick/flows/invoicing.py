@@ -24,7 +24,7 @@ from tallystick.domain.billing.invoices import (
     Used,
     numbered,
 )
-from tallystick.domain.billing.told import invoice_fact
+from tallystick.domain.billing.told import instant, invoice_fact
 from tallystick.domain.telling.facts import CREDIT_NOTE_ISSUED, INVOICE_ISSUED, INVOICE_PAID, Fact
 from tallystick.flows.billing import Billing
 from tallystick.kernel.errors import TallystickError
@@ -43,6 +43,12 @@ class Payer:
     account: Account
     name: str
     email: str | None
+
+    @property
+    def can_be_charged(self) -> bool:
+        """Whether something is on file that can be charged with nobody there."""
+        account = self.account
+        return account.provider != "offline" and account.method is not None and account.customer_ref is not None
 
     @property
     def party(self) -> Party:
@@ -154,13 +160,14 @@ def prepare(
     invoice.series = billing.settings.invoice_series
     invoice.move("issue", now)
     invoice.issued_at = now
-    can_collect = asked.account.method is not None
+    can_collect = asked.can_be_charged
     if invoice.due_at is None:
         invoice.due_at = now if can_collect else now + dt.timedelta(days=billing.settings.invoice_due_days)
     invoice.next_at = now if can_collect else invoice.due_at
     if not invoice.total_minor:
         invoice.move("pay", now)
-        invoice.paid_at, invoice.due_at, invoice.next_at = now, now, None
+        invoice.paid_at = invoice.closed_at = invoice.due_at = now
+        invoice.next_at = None
     return Prepared(invoice, tuple(taxed), tuple(used))
 
 
@@ -207,7 +214,7 @@ async def credit_in(
     """Issue a credit note for a locked invoice: `amount_minor` gross, net amounts of `lines` by position, or the rest.
 
     The invoice is written back with what was taken off it. One of which nothing is left to pay is settled by it; that
-    is told as paid, and resuming what it held up is the caller's part (`flows/invoices.credit`). What was paid beyond
+    is told as paid, and resuming what it held up is the caller's part (`payments.settled_in`). What was paid beyond
     what is left of it is the caller's to give back. Raises `invoiceNotOpen`, `creditExceedsInvoice`, `invalidAmount`.
     """
     stored = await invoices.lines(conn, invoice.workspace_id, invoice.id)
@@ -220,8 +227,9 @@ async def credit_in(
     told = []
     if invoice.status in OPEN and not invoice.open_minor:
         invoice.move("pay", now)
-        invoice.paid_at, invoice.next_at = now, None
-        told.append(invoice_fact(invoice, INVOICE_PAID, now))
+        invoice.paid_at = invoice.closed_at = now
+        invoice.next_at = None
+        told.append(invoice_fact(invoice, INVOICE_PAID, now, instant(now) or ""))
     await invoices.save(conn, invoice)
     await number_in(conn, billing, note)
     await invoices.insert(conn, note, taken.lines)

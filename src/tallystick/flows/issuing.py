@@ -1,7 +1,7 @@
 """Issuing the draft of a period's invoice once its grace has passed, with all that was used (rule M28).
 
-What it lists is fixed under the workspace's lock by a watermark: of the charges up to it, those used before the period's
-end that no earlier invoice lists. So every charge is on exactly one invoice, and which it is can be told from the two.
+What it lists is fixed under the workspace's lock by a watermark: of the charges up to it, those used before the
+period's end that no earlier invoice lists. So every charge is on exactly one invoice, and which one can be re-derived.
 """
 
 import datetime as dt

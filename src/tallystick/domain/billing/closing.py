@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tallystick.domain.billing.invoices import Line, LineKind, Used, new_line
 from tallystick.domain.billing.plans import PlanVersion
-from tallystick.kernel.credits import NANO, divide_half_even
+from tallystick.kernel.credits import NANO, divide_half_even, format_credits
 from tallystick.kernel.ids import uuid7
 from tallystick.kernel.periods import Period
 
@@ -70,9 +70,9 @@ def overage_line(plan: PlanVersion, beyond: int, period: Period) -> Line:
         "overage",
         "Credits used beyond those included",
         divide_half_even(beyond * price, NANO * NANO),
-        quantity=_units(beyond),
+        quantity=units(beyond),
         unit="credits",
-        unit_price=_units(price),
+        unit_price=units(price),
         credits=beyond,
         period_start=period.start,
         period_end=period.end,
@@ -117,9 +117,10 @@ def _line(kind: LineKind, category: str, start: dt.datetime, end: dt.datetime, g
         period_start=None if start == BEFORE else start,
         period_end=end,
         details={"category": category, "events": sum(one.events for one in group)}
-        | ({"toolRuns": str(_units(tool_runs))} if tool_runs else {}),
+        | ({"toolRuns": str(units(tool_runs))} if tool_runs else {}),
     )
 
 
-def _units(nano: int) -> Decimal:
-    return Decimal(nano).scaleb(-9).normalize() if nano else Decimal(0)
+def units(nano: int) -> Decimal:
+    """Whole units, with no more decimals than there are."""
+    return Decimal(format_credits(nano))
