@@ -9,8 +9,11 @@ from uuid import UUID
 from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.invoices import ISSUED, Invoice
 from tallystick.domain.billing.payments import (
+    ACTION_REQUIRED,
+    CANCELED,
     FAILED,
     PROCESSING,
+    RANKS,
     SUCCEEDED,
     Checkout,
     Outcome,
@@ -39,13 +42,14 @@ BANK = Method("pm_bank", "bank", "", "3000")
 class CardHouse:
     """A card provider with a memory, standing where Stripe does: what it charged, by the key that it was asked under.
 
-    `declines` are methods that it refuses, `slow` those whose money comes later (`settle`). `loses` says how many of
-    the next answers never arrive, though what was asked is done.
+    `declines` are methods that it refuses, `slow` those whose money comes later (`settle`), `asks` those whose owner
+    has to confirm. `loses` says how many of the next answers never arrive, though what was asked is done.
     """
 
     name: str = "stripe"
     declines: set[str] = field(default_factory=set)
     slow: set[str] = field(default_factory=set)
+    asks: set[str] = field(default_factory=set)
     loses: int = 0
     is_down: bool = False
     charged: dict[str, Outcome] = field(default_factory=dict)
@@ -80,7 +84,8 @@ class CardHouse:
             if method.id in self.declines:
                 outcome = Outcome(FAILED, ref, "card_declined", "Your card was declined.", method=method)
             else:
-                outcome = Outcome(PROCESSING if method.id in self.slow else SUCCEEDED, ref, method=method)
+                status = PROCESSING if method.id in self.slow else SUCCEEDED
+                outcome = Outcome(ACTION_REQUIRED if method.id in self.asks else status, ref, method=method)
             self.charged[payment.key] = outcome
             self.amounts[payment.key] = payment.amount_minor
         return self._answer(self.charged[payment.key])
@@ -89,6 +94,13 @@ class CardHouse:
         self._reach()
         found = self.charged.get(payment.key)
         return None if found is None else self._answer(found)
+
+    async def cancel(self, payment: Payment) -> Outcome | None:
+        self._reach()
+        known = self.charged.get(payment.key)
+        if known is not None and RANKS[known.status] < RANKS[CANCELED]:
+            self.charged[payment.key] = replace(known, status=CANCELED)
+        return self.charged.get(payment.key)
 
     async def refund(self, payment: Payment, amount_minor: int, *, key: str) -> Outcome:
         self._reach()
@@ -105,6 +117,9 @@ class CardHouse:
 
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: dt.datetime) -> Told:
         raise TallystickError("invalidWebhook", "This provider sends none.")
+
+    async def refresh(self, told: Told) -> Told:
+        return told
 
     def settle(self, payment: Payment, status: str = SUCCEEDED) -> Outcome:
         """What was slow has come to an end."""

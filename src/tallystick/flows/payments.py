@@ -15,7 +15,7 @@ from uuid import UUID
 from tallystick.domain.billing import dunning
 from tallystick.domain.billing.accounts import Account
 from tallystick.domain.billing.dunning import Case
-from tallystick.domain.billing.invoices import OPEN, UNCOLLECTIBLE, Invoice
+from tallystick.domain.billing.invoices import OPEN, PAST_DUE, UNCOLLECTIBLE, VOID, Invoice
 from tallystick.domain.billing.payments import (
     ACTION_REQUIRED,
     BAD,
@@ -29,7 +29,7 @@ from tallystick.domain.billing.payments import (
 from tallystick.domain.billing.told import instant, invoice_fact, payment_fact
 from tallystick.domain.telling import facts
 from tallystick.domain.telling.facts import Fact
-from tallystick.flows import due
+from tallystick.flows import due, purchases, reversals
 from tallystick.flows.billing import Billing
 from tallystick.kernel.ids import Ids
 from tallystick.store import accounts, invoices, ledger, workspaces
@@ -63,22 +63,27 @@ async def collect(
     """Charge the method on file for what is open of an invoice; how the attempt stands then.
 
     An unfinished attempt is looked at and, where the provider never heard of it, asked for under its own key: there is
-    never a second one beside it. None where nothing is to be got: the invoice is not open, or there is no method on
-    file that can be charged. Raises `invoiceNotFound`, and `paymentProviderUnavailable` where nobody knows what became
-    of it: call again later. `purpose` is the invoice's unless it is an automatic top-up.
+    never a second one beside it. One that waits for its owner is given up for a method that came on file since. None
+    where nothing is to be got: the invoice is not open, or there is no method on file that can be charged. Raises
+    `invoiceNotFound`, and `paymentProviderUnavailable` where nobody knows what became of it: call again later.
+    `purpose` is the invoice's unless it is an automatic top-up.
     """
 
     def begin(conn: Connection) -> Awaitable[_Begun | None]:
         return _begin(conn, workspace_id, invoice_id, purpose, now=now, ids=ids)
 
     begun = await database.run(begin)
+    if begun is not None and begun.is_superseded:
+        await _give_up(database, billing, begun.payment, now=now, ids=ids)
+        begun = await database.run(begin)
     return None if begun is None else await _ask(database, billing, begun, now=now, ids=ids)
 
 
 async def look_again(
     database: Database, billing: Billing, workspace_id: UUID, payment_id: UUID, *, now: dt.datetime, ids: Ids
 ) -> Payment:
-    """See how an unfinished payment stands, and go on with it where the provider never heard of it.
+    """See how an unfinished payment stands, and go on with it where the provider never heard of it; of a finished one,
+    go on with its refunds.
 
     What `payment.next_at` asks for. Raises `paymentNotFound` and `paymentProviderUnavailable`.
     """
@@ -91,7 +96,9 @@ async def look_again(
         return await _resumed(conn, payment, invoice, await accounts.read(conn, workspace_id), now)
 
     begun = await database.run(read)
-    return await _ask(database, billing, begun, now=now, ids=ids) if begun.payment.is_unfinished else begun.payment
+    if not begun.payment.is_unfinished:
+        return await reversals.finish(database, billing, workspace_id, payment_id, now=now, ids=ids)
+    return await _ask(database, billing, begun, now=now, ids=ids)
 
 
 async def record(
@@ -156,6 +163,12 @@ async def arrived_in(
 
     What is more than was open stays on the invoice as paid too much, and can be given back.
     """
+    if invoice.status == VOID:
+        # A purchase that was given up: its credits are owed for the money, on an invoice of their own.
+        again = await purchases.revived_in(conn, billing, invoice, payment, now=now, ids=ids)
+        if again is not None:
+            invoice, payment.invoice_id = again, again.id
+            await store.save(conn, payment)
     invoice.paid_minor += payment.amount_minor
     invoice.updated_at = now
     fact = payment_fact(payment, facts.PAYMENT_SUCCEEDED, now, invoice=invoice, overpaidAmount=overpaid(invoice))
@@ -183,6 +196,16 @@ async def paid_in(
     invoice.next_at = None
     await invoices.save(conn, invoice)
     await told.record(conn, [invoice_fact(invoice, facts.INVOICE_PAID, now, instant(now) or "")], now)
+    await settled_in(conn, invoice.workspace_id, now=now, ids=ids)
+    if payment is not None and invoice.purpose == "purchase":
+        await purchases.paid_in(conn, payment, now=now, ids=ids)
+
+
+async def settled_in(conn: Connection, workspace_id: UUID, *, now: dt.datetime, ids: Ids) -> None:
+    """Something was paid, credited or written off: where nothing past due is left, everything goes on at once."""
+    open_ones = await invoices.lock_open(conn, workspace_id)
+    if all(one.status != PAST_DUE for one in open_ones):
+        pass  # lifecycle.resume_in
 
 
 def overpaid(invoice: Invoice) -> int:
@@ -216,12 +239,14 @@ def can_collect(account: Account) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """An attempt that is written down. `is_new`: nobody can have asked for it; `is_wanted`: it may be asked for now."""
+    """An attempt that is written down. `is_new`: nobody can have asked for it; `is_wanted`: it may be asked for now;
+    `is_superseded`: it waits for its owner, who has put another method on file."""
 
     payment: Payment
     account: Account
     is_new: bool
     is_wanted: bool
+    is_superseded: bool = False
 
 
 async def _begin(
@@ -270,7 +295,21 @@ async def _resumed(
         payment.next_at = now + LOOK_AGAIN
         await store.save(conn, payment)
     owed = invoice is not None and invoice.open_minor >= payment.amount_minor
-    return _Begun(payment, account, is_new=False, is_wanted=owed and payment.status == CREATED)
+    other = account.method is not None and payment.method is not None and account.method.id != payment.method.id
+    return _Begun(
+        payment,
+        account,
+        is_new=False,
+        is_wanted=owed and payment.status == CREATED,
+        is_superseded=other and payment.status == ACTION_REQUIRED,
+    )
+
+
+async def _give_up(database: Database, billing: Billing, payment: Payment, *, now: dt.datetime, ids: Ids) -> None:
+    """End an attempt with its provider, so that no money comes by it beside the next one; it may have come by now."""
+    outcome = await billing.provider(payment.provider).cancel(payment)
+    given_up = Outcome(CANCELED, error_code=NOT_NEEDED)
+    await record(database, billing, payment.workspace_id, payment.id, outcome or given_up, now=now, ids=ids)
 
 
 async def _ask(database: Database, billing: Billing, begun: _Begun, *, now: dt.datetime, ids: Ids) -> Payment:
@@ -305,9 +344,12 @@ async def _not_yet(
     """An attempt failed, is under way, or waits for its owner."""
     case = await case_of(conn, billing, invoice)
     invoice.attempts = sum(one.status in BAD for one in case.attempts)
-    if dunning.falls_due(case, now):
+    # A purchase is given up below: it was never late.
+    if invoice.purpose != "purchase" and dunning.falls_due(case, now):
         invoice.move("fallDue", now)
-        await told.record(conn, [invoice_fact(invoice, facts.INVOICE_PAST_DUE, now, instant(now) or "")], now)
+        stops_at = instant(dunning.stops_at(case, billing.dunning))
+        fact = invoice_fact(invoice, facts.INVOICE_PAST_DUE, now, instant(now) or "", attempted=True, stopsAt=stops_at)
+        await told.record(conn, [fact], now)
     if invoice.open_minor:
         invoice.next_at = dunning.next_at(case, billing.dunning, now)
     invoice.updated_at = now
@@ -316,6 +358,10 @@ async def _not_yet(
         await told.record(conn, [payment_fact(payment, facts.PAYMENT_ACTION_REQUIRED, now, invoice=invoice)], now)
     elif payment.status in BAD and payment.error_code != NOT_NEEDED:
         await told.record(conn, [_failed_fact(payment, case, billing, now)], now)
+    gives_up = payment.error_code != NOT_NEEDED or payment.key.startswith(purchases.CHECKOUT)
+    if payment.status in BAD and invoice.purpose == "purchase" and gives_up:
+        why = payment.error_message or "The payment failed."
+        await purchases.failed_in(conn, invoice, error=why, now=now, ids=ids, provider=payment.provider)
 
 
 def _failed_fact(payment: Payment, case: Case, billing: Billing, now: dt.datetime) -> Fact:

@@ -8,13 +8,14 @@ from uuid import UUID
 import msgspec
 
 from tallystick.domain.billing.accounts import Method
-from tallystick.domain.billing.payments import Payment
+from tallystick.domain.billing.payments import Payment, Refund
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
 SQL = load(__file__)
 
+_REFUND_FIELDS: Final = tuple(field.name for field in fields(Refund))
 _FIELDS: Final = tuple(field.name for field in fields(Payment) if field.name != "method")
 
 
@@ -78,6 +79,24 @@ async def hear(
     """Write down that a provider told something; False when it did before."""
     given = {"provider": provider, "id": id_, "kind": kind, "workspace_id": workspace_id, "outcome": outcome}
     return (await conn.execute(SQL["hear"], given | {"now": now})).rowcount == 1
+
+
+async def insert_refund(conn: Connection, refund: Refund) -> None:
+    """Write a refund down, before its provider is asked."""
+    await conn.execute(SQL["insert_refund"], {"row": msgspec.json.encode(asdict(refund)).decode()})
+
+
+async def save_refund(conn: Connection, refund: Refund) -> None:
+    """Write back how it stands."""
+    row = msgspec.json.encode(asdict(refund)).decode()
+    await conn.execute(SQL["save_refund"], {"workspace_id": refund.workspace_id, "id": refund.id, "row": row})
+
+
+async def refunds(conn: Connection, workspace_id: UUID, payment_id: UUID) -> list[Refund]:
+    """Every refund of a payment, in order; the payment is locked by whoever changes one."""
+    given = {"workspace_id": workspace_id, "payment_id": payment_id}
+    rows = await (await conn.execute(SQL["refunds"], given)).fetchall()
+    return [Refund(**{name: row[name] for name in _REFUND_FIELDS}) for row in rows]
 
 
 def payment_of(row: Row) -> Payment:

@@ -68,3 +68,26 @@ VALUES (
     %(provider)s::text, %(id)s::text, %(kind)s::text, %(workspace_id)s::uuid, %(outcome)s::text, %(now)s::timestamptz
 )
 ON CONFLICT (provider, id) DO NOTHING
+
+-- name: insert_refund
+INSERT INTO payment_refund (
+    workspace_id, id, payment_id, status, amount_minor, reason, ref, error_message, created_by, created_at, finished_at
+)
+SELECT workspace_id, id, payment_id, status, amount_minor, reason, ref, error_message, created_by, created_at,
+    finished_at
+FROM json_to_record(%(row)s::json) AS n (
+    workspace_id uuid, id uuid, payment_id uuid, status text, amount_minor bigint, reason text, ref text,
+    error_message text, created_by text, created_at timestamptz, finished_at timestamptz
+)
+
+-- name: save_refund
+UPDATE payment_refund
+SET status = n.status, ref = n.ref, error_message = n.error_message, finished_at = n.finished_at
+FROM json_to_record(%(row)s::json) AS n (status text, ref text, error_message text, finished_at timestamptz)
+WHERE payment_refund.workspace_id = %(workspace_id)s::uuid AND payment_refund.id = %(id)s::uuid
+
+-- name: refunds
+SELECT r.*
+FROM payment_refund AS r
+WHERE r.workspace_id = %(workspace_id)s::uuid AND r.payment_id = %(payment_id)s::uuid
+ORDER BY r.created_at, r.id

@@ -83,6 +83,32 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """Money being given back, in minor units; `created` means that its provider was perhaps asked and perhaps not."""
+
+    workspace_id: UUID
+    id: UUID
+    payment_id: UUID
+    status: Literal["created", "succeeded", "failed"]
+    amount_minor: int
+    reason: str
+    created_by: str
+    created_at: dt.datetime
+    ref: str | None = None
+    error_message: str | None = None
+    finished_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A bank transfer that came: minor units, the bank's day, and what its sender wrote."""
+
+    amount_minor: int
+    received_on: dt.date
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a provider says that a payment stands: a status of `RANKS`, its own id of it, and why it failed."""
 
@@ -145,7 +171,9 @@ class Provider(Protocol):
     refuses for good is an `Outcome` of `failed`, or a named error of the method.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """`offline`, `stripe`."""
 
     async def customer(self, account: Account, *, name: str, key: str) -> str:
         """Make or bring up to date the customer; its id."""

@@ -7,7 +7,7 @@ that the operator makes, recorded.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Checkout, Outcome, Payment, Told
@@ -17,7 +17,7 @@ from tallystick.kernel.errors import TallystickError
 class Offline:
     """No call of it leaves the process."""
 
-    name: Final = "offline"
+    name: str = "offline"
 
     async def customer(self, account: Account, *, name: str, key: str) -> str:
         """Whoever pays by transfer needs no record elsewhere: the workspace's own id."""
