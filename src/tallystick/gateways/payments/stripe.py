@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, cast
 
 import stripe
+
 from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.payments import FAILED, Checkout, Outcome, Payment, Told
 from tallystick.gateways.payments.stripe_calls import (
@@ -22,8 +23,10 @@ from tallystick.gateways.payments.stripe_calls import (
     options,
     unavailable,
 )
+from tallystick.gateways.payments.stripe_http import Carrier
 from tallystick.gateways.payments.stripe_objects import (
     INVOICE,
+    PAGE,
     PAYMENT,
     WORKSPACE,
     Object,
@@ -41,7 +44,6 @@ from tallystick.kernel.errors import TallystickError
 API_VERSION: Final = "2026-10-28.endive"
 """The version of Stripe's API that this was written for; the account's own default does not matter."""
 
-_SECONDS: Final = 30
 _KINDS: Final[list[Any]] = ["card", "sepa_debit"]
 _MOST: Final = 100
 _KEY: Final = "tallystick_key"
@@ -62,7 +64,7 @@ class StripeProvider:
     ) -> None:
         """`webhook_secrets`: any of them may have signed. `return_url` is where a customer comes back to who had to
         confirm a payment; without it such a payment fails."""
-        self._http = stripe.HTTPXClient(timeout=_SECONDS)
+        self._http = Carrier()
         self._client = stripe.StripeClient(
             api_key,
             stripe_version=API_VERSION,
@@ -76,7 +78,7 @@ class StripeProvider:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def customer(self, account: Account, *, name: str, key: str) -> str:
         """Make or bring up to date the customer; its id."""
@@ -233,29 +235,30 @@ class StripeProvider:
     async def checkout(self, customer_ref: str, wanted: Checkout, *, key: str) -> str:
         """The address of a page to buy on; the quantity is chosen there."""
         metadata = dict(wanted.metadata)
-        created = self._v1.checkout.sessions.create_async(
-            {
-                "mode": "payment",
-                "customer": customer_ref,
-                "allowed_payment_method_types": _KINDS,
-                "line_items": [
-                    {
-                        "price_data": {
-                            "currency": wanted.currency,
-                            "unit_amount_decimal": Decimal(wanted.unit_minor),
-                            "product_data": {"name": wanted.description},
-                        },
-                        "quantity": wanted.credits,
-                        **cast(Any, _ADJUSTABLE if wanted.is_adjustable else {}),
-                    }
-                ],
-                "metadata": metadata,
-                "payment_intent_data": {"metadata": metadata, "description": wanted.description},
-                "success_url": wanted.success_url,
-                "cancel_url": wanted.cancel_url,
+        page: dict[str, Any] = {
+            "mode": "payment",
+            "customer": customer_ref,
+            "allowed_payment_method_types": _KINDS,
+            "line_items": [
+                {
+                    "price_data": {
+                        "currency": wanted.currency,
+                        "unit_amount_decimal": Decimal(wanted.unit_minor),
+                        "product_data": {"name": wanted.description},
+                    },
+                    "quantity": wanted.credits,
+                    **cast(Any, _ADJUSTABLE if wanted.is_adjustable else {}),
+                }
+            ],
+            "metadata": metadata,
+            "payment_intent_data": {
+                "metadata": metadata | {PAGE: "checkout"},
+                "description": wanted.description,
             },
-            options(key),
-        )
+            "success_url": wanted.success_url,
+            "cancel_url": wanted.cancel_url,
+        }
+        created = self._v1.checkout.sessions.create_async(cast(Any, page), options(key))
         try:
             return str((await ask("checkout", created))["url"])
         except KeyTaken:

@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
+import stripe
 import structlog
 
-import stripe
 from tallystick.kernel.errors import TallystickError
 
 _LOG: Final = structlog.get_logger("tallystick.stripe")
@@ -68,7 +68,7 @@ async def ask(operation: str, call: Awaitable[stripe.StripeObject]) -> dict[str,
         raise misconfigured() from None
     except stripe.StripeError as error:
         _write("stripe not available", operation, error)
-        raise unavailable() from None
+        raise unavailable() from error
     return answer.to_dict()
 
 

@@ -20,6 +20,7 @@ Object = Mapping[str, Any]
 WORKSPACE: Final = "tallystick_workspace"
 PAYMENT: Final = "tallystick_payment"
 INVOICE: Final = "tallystick_invoice"
+PAGE: Final = "tallystick_page"
 """Names in Stripe's metadata: what of ours an object belongs to."""
 
 AUTHENTICATION_REQUIRED: Final = "authentication_required"
@@ -98,9 +99,9 @@ def details_of(account: Account, name: str) -> dict[str, Any]:
 
 def outcome_of(intent: Object) -> Outcome:
     """How a payment intent stands. One that waits for another method has failed if it was tried, else it was not yet
-    asked for."""
+    asked for; on a page it only ends when the page does."""
     status, error = _STATUSES.get(str(intent.get("status")), CREATED), intent.get("last_payment_error")
-    if status == CREATED and error:
+    if status == CREATED and error and not is_on_page(intent):
         return failure(error, ref=str(intent["id"]))
     url = _action_url(intent.get("next_action") or {}) if status == ACTION_REQUIRED else None
     method = intent.get("payment_method")
@@ -112,12 +113,22 @@ def outcome_of(intent: Object) -> Outcome:
     )
 
 
+def is_on_page(intent: Object) -> bool:
+    """Whether its customer pays it on a page of Stripe's, and after a refusal may try another card there."""
+    return PAGE in (intent.get("metadata") or {})
+
+
 def needs_authentication(intent: Object) -> bool:
     """Whether only the customer can go on: the bank refused the charge because nobody was there to confirm it."""
     error = intent.get("last_payment_error") or {}
-    return intent.get("status") == "requires_payment_method" and AUTHENTICATION_REQUIRED in (
-        error.get("code"),
-        error.get("decline_code"),
+    return (
+        not is_on_page(intent)
+        and intent.get("status") == "requires_payment_method"
+        and AUTHENTICATION_REQUIRED
+        in (
+            error.get("code"),
+            error.get("decline_code"),
+        )
     )
 
 

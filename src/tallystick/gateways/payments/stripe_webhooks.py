@@ -11,9 +11,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-
 import stripe
 from stripe import WebhookSignature
+
 from tallystick.domain.billing.payments import CANCELED, FAILED, PROCESSING, SUCCEEDED, Outcome, Told
 from tallystick.gateways.payments.stripe_calls import KeyTaken, Refused, ask, misconfigured
 from tallystick.gateways.payments.stripe_objects import (
