@@ -44,7 +44,7 @@ LOCK := env -u PIP_FIND_LINKS -u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL PIP_CONFIG
 	--no-annotate --no-header $(UPGRADE)
 
 lock: ## Lock the requirements again (needs uv; UPGRADE=--upgrade takes newer versions)
-	$(LOCK) pyproject.toml requirements/build.in -o requirements/runtime.txt
+	$(LOCK) pyproject.toml requirements/build.in --extra fonts -o requirements/runtime.txt
 	$(LOCK) pyproject.toml requirements/build.in --extra dev -c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Remove what the other targets made; never your data

@@ -187,6 +187,13 @@ class Settings:
     seller_email: str | None = _setting(None, "Address for questions about an invoice.")
     seller_bank: str | None = _setting(None, "Where transfers go: holder; IBAN or account; BIC; bank.")
     seller_logo: Path | None = _setting(None, "PNG or SVG file: the logo on invoices.")
+    document_fonts: Path | None = _setting(
+        None, "Folder of more fonts (TTF, OTF, TTC) for documents, for scripts that the installed ones lack."
+    )
+    document_workers: int = _setting(2, "Documents that one server process makes at once, at most.", low=1, high=32)
+    document_link_hours: int = _setting(
+        24, "Hours that a link to an invoice's PDF is good for whoever has it.", low=1, high=2_160
+    )
     invoice_series: str = _setting("INV", "Beginning of an invoice's number; numbers of a series have no gaps.")
     credit_note_series: str = _setting("CN", "Beginning of a credit note's number.")
     invoice_grace_seconds: int = _setting(
