@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from tallystick.domain.identity.rights import PERMISSIONS, Principal
-from tallystick.flows import prices, workspaces
+from tallystick.flows import accounts, prices, workspaces
 from tallystick.flows.workspaces import NewWorkspace
 from tallystick.runtime import Runtime
-from tests import make
+from tests import bills, make
+from tests.bills import CARD, CardHouse
 from tests.surfaces.conftest import IDS, Caller, http, operator, runtime
 
 __all__ = ["Era", "eras", "http", "operator", "runtime"]
@@ -104,9 +105,10 @@ class Eras:
         self._runtime = runtime
         self.operator = operator
         self.database = runtime.database
+        self.billing = runtime.billing
 
-    async def born(self, at: dt.datetime, *, plan: str = "free", zone: str = "UTC") -> Era:
-        """A workspace without any grant but its plan's."""
+    async def born(self, at: dt.datetime, *, plan: str = "free", zone: str = "UTC", pays: bool = True) -> Era:
+        """A workspace without any grant but its plan's; where that costs something, a card that pays is on file."""
         if plan == "free":
             body = {"name": "Era", "zone": zone, "grants": [], "clock": at.isoformat()}
             made = await self.operator.post("/v1/workspaces", body)
@@ -125,12 +127,17 @@ class Eras:
                 ids=IDS,
             )
             uuid = created.workspace.id
+            if pays:
+                given = {"actor": "test", "now": at, "ids": IDS}
+                await accounts.ensure_customer(self.database, self.billing, uuid, now=at, ids=IDS)
+                await accounts.set_method(self.database, self.billing, uuid, CARD, **given)
         return Era(uuid, Caller(self.operator.http, token), self.operator, self._runtime)
 
 
 @pytest.fixture(scope="session")
 async def shipped(runtime: Runtime) -> Runtime:
-    """The shipped prices are in force in every year that a test visits."""
+    """The shipped prices are in force in every year that a test visits; cards are charged by a house of cards."""
+    runtime.billing = bills.billing(CardHouse(), payment_provider="stripe")
     await prices.ship_catalog(runtime.database, LONG_AGO)
     return runtime
 

@@ -251,7 +251,7 @@ async def test_a_move_that_is_cut_off_at_any_step_is_completed_by_the_same_call(
         cut = await eras.born(BORN, plan="pro")
         await eventful(cut)
         try:
-            at = await clocks.advance(fragile(steps), cut.uuid, to, actor="test", ids=IDS)
+            at = await clocks.advance(fragile(steps), eras.billing, cut.uuid, to, actor="test", ids=IDS)
             assert at == to
         except CutError:
             # A step is all or nothing: what stands is true at the time that the clock shows.

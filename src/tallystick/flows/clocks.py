@@ -1,8 +1,9 @@
 """Test clocks: what time it is for a workspace made with one, and moving it forward (rule M30).
 
 A clock moves in steps, each one transaction: to the next instant at which something is due, and what is due then is
-settled with it. So no figure differs from what a server would have booked that had been up all the time, a step that
-was cut off was none, and the same call again goes on where the last step ended.
+settled with it. What money owed asks for then follows in transactions of its own, since providers are asked for it; a
+clock stands still at each such instant. So no figure differs from what a server would have booked that had been up all
+the time, a step that was cut off was none, and the same call again goes on where the last step ended.
 """
 
 import datetime as dt
@@ -10,7 +11,8 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
-from tallystick.flows import due, overdue
+from tallystick.flows import collecting, due, notices, overdue
+from tallystick.flows.billing import Billing
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids, distinct
 from tallystick.store import audit, ledger, workspaces
@@ -41,16 +43,22 @@ class Clocks:
         return {one: clock for one, clock in found.items() if clock is not None}
 
 
-async def advance(database: Database, workspace_id: UUID, to: dt.datetime, *, actor: str, ids: Ids) -> dt.datetime:
+async def advance(
+    database: Database, billing: Billing, workspace_id: UUID, to: dt.datetime, *, actor: str, ids: Ids
+) -> dt.datetime:
     """Move a test clock forward, settling in order what is due on the way; what it says then, `to` or later.
 
     Moving it to where it stands changes nothing. Two at once end at the later of both. Raises `workspaceNotFound`,
     `noTestClock`, and `clockMovesForward` for an instant that it has passed.
     """
     at = await database.run(lambda conn: _begin(conn, workspace_id, to, actor, ids))
-    while at < to:
+    while True:
+        # Also where it stands: whoever moved it there may have been cut off.
+        await collecting.turn(database, billing, workspace_id, now=at, ids=ids)
+        await notices.tell(database, workspace_id, now=at)
+        if at >= to:
+            return at
         at = await database.run(lambda conn: _step(conn, workspace_id, to, ids))
-    return at
 
 
 async def _begin(conn: Connection, workspace_id: UUID, to: dt.datetime, actor: str, ids: Ids) -> dt.datetime:
@@ -81,7 +89,8 @@ async def _step(conn: Connection, workspace_id: UUID, to: dt.datetime, ids: Ids)
     if at is None or at >= to:
         return to if at is None else at
     due_at = await workspaces.next_due(conn, workspace_id, at)
-    now = to if due_at is None else min(to, max(due_at, at + STEP))
+    owed_at = await workspaces.next_owed(conn, workspace_id, at)
+    now = min(to, to if due_at is None else max(due_at, at + STEP), owed_at or to)
     await workspaces.set_clock(conn, workspace_id, now)
     books = await due.lock(conn, {workspace_id}, now=now, ids=ids)
     await ledger.save_books(conn, books, now)

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from tallystick.flows import claims, due, maintain, overdue, reprice
+from tallystick.flows import claims, collecting, due, maintain, notices, overdue, reprice
 from tallystick.flows import jobs as records
 from tallystick.flows.delivering import Sender
 from tallystick.kernel.errors import TallystickError
@@ -90,6 +90,14 @@ async def _send_webhooks(runtime: Runtime, now: dt.datetime) -> int:
     return await sender.turn()
 
 
+async def _billing(runtime: Runtime, now: dt.datetime) -> int:
+    return await collecting.turn(runtime.database, runtime.billing, None, now=now, ids=runtime.ids)
+
+
+async def _billing_notices(runtime: Runtime, now: dt.datetime) -> int:
+    return await notices.tell(runtime.database, None, now=now)
+
+
 def jobs(settings: Settings) -> list[Job]:
     """What there is to do, and how often."""
     often = dt.timedelta(seconds=settings.worker_seconds)
@@ -98,6 +106,8 @@ def jobs(settings: Settings) -> list[Job]:
         Job("stop_overdue", often, _stop_overdue),
         Job("end_lost_runs", often, _end_lost),
         Job("price_unpriced", often, _LatePrices()),
+        Job("billing", often, _billing),
+        Job("billing_notices", dt.timedelta(hours=1), _billing_notices),
         Job("send_webhooks", often, _send_webhooks),
         Job("fan_out_facts", often, telling.fan_out_facts),
         Job("send_mails", often, telling.send_mails),

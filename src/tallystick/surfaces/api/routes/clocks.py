@@ -31,7 +31,8 @@ async def advance_clock(call: Call, uuid: UUID, body: wire.AdvanceClock) -> wire
     """Move a test clock forward. All that is due until then happens first, in order of time; sent again, it goes on
     where it was cut off."""
     to = check_time(body.to, field="to")
-    at = await clocks.advance(call.runtime.database, uuid, to, actor=call.principal.actor, ids=call.ids)
+    runtime = call.runtime
+    at = await clocks.advance(runtime.database, runtime.billing, uuid, to, actor=call.principal.actor, ids=call.ids)
     return wire.ClockAnswer(clock=wire.Clock(workspace_uuid=uuid, at=at, is_test=True))
 
 
