@@ -120,10 +120,24 @@ async def _settle(conn: Connection, workspace_id: UUID, pair: dict[str, Book], n
     await running.reach_tick(now)
     await running.save()
     await lapsing.save(conn)
+    await _schedule(conn, workspace_id, pair, terms, now)
+    running.wake(now)
+
+
+async def reschedule(
+    conn: Connection, workspace_id: UUID, pair: dict[str, Book], terms: LiveTerms | None, now: dt.datetime, ids: Ids
+) -> None:
+    """Have a locked workspace looked at again when something of these terms is due next."""
+    await _schedule(conn, workspace_id, pair, terms, now)
+    (await Running.load(conn, workspace_id, pair, now=now, ids=ids)).wake(now)
+
+
+async def _schedule(
+    conn: Connection, workspace_id: UUID, pair: dict[str, Book], terms: LiveTerms | None, now: dt.datetime
+) -> None:
     hold_end = await holds.next_end(conn, workspace_id, now)
     for book in pair.values():
         book.schedule(terms.next_at if terms else None, hold_end)
-    running.wake(now)
 
 
 async def _tell_trial(

@@ -23,6 +23,7 @@ from tallystick.store import facts, subscriptions
 from tallystick.store.database import Connection
 
 _SMALLEST: Final = dt.timedelta(microseconds=1)
+_HELD_UP: Final = (life.PAUSED, life.PAST_DUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,12 @@ async def renew(
         coming = await subscriptions.latest_plan_version(conn, FREE)
     to = Beginning(
         plan=coming,
-        status=life.ACTIVE if found.ending == "cancel" else found.status,
+        # Who is paused or owes something stays so, on whatever plan.
+        status=_after_cancel(terms.status) if found.ending == "cancel" else found.status,
         anchor_at=terms.anchor_at,
         is_idle=found.is_idle,
         is_new=found.ending == "cancel",
-        resumes_to=terms.resumes_to if terms.status in (life.PAUSED, life.PAST_DUE) else None,
+        resumes_to=terms.resumes_to if terms.status in _HELD_UP else None,
         past_due_since=terms.past_due_since,
     )
     if found.ending == "pause":
@@ -152,6 +154,10 @@ def _rolled_over(book: Book, terms: LiveTerms, period: Period, ids: Ids) -> list
     return plan_grant(book.balance.unit, share, period, "rolled over", ids)
 
 
+def _after_cancel(status: str) -> str:
+    return status if status in _HELD_UP else life.ACTIVE
+
+
 def _begun(terms: LiveTerms, to: Beginning, period: Period) -> LiveTerms:
     """The terms from the beginning of what comes: nothing is pending, no trial runs, a cap is the plan's."""
     is_trial = to.status == life.TRIALING
@@ -161,7 +167,7 @@ def _begun(terms: LiveTerms, to: Beginning, period: Period) -> LiveTerms:
         status=to.status,
         anchor_at=to.anchor_at,
         period=period,
-        trial_ends_at=to.ends_at if is_trial else terms.trial_ends_at if to.status == life.PAUSED else None,
+        trial_ends_at=to.ends_at if is_trial else terms.trial_ends_at if to.status in _HELD_UP else None,
         trial_notice_at=None,
         resumes_to=to.resumes_to,
         past_due_since=to.past_due_since,
