@@ -21,16 +21,19 @@ from tallystick.domain.billing.payments import (
     Provider,
     Told,
 )
-from tallystick.flows import accounts, payments
+from tallystick.domain.identity.requests import RequestKey
+from tallystick.flows import accounts
 from tallystick.flows.billing import Billing, billing_of
+from tallystick.flows.budgets import Author
 from tallystick.gateways.payments.offline import Offline
 from tallystick.kernel.errors import TallystickError
 from tallystick.settings import Settings
 from tallystick.store import accounts as account_store
 from tallystick.store import invoices as invoice_store
 from tallystick.store import payments as payment_store
-from tallystick.store.database import Connection, Database
+from tallystick.store.database import Database
 from tests import make
+from tests.conftest import NOW
 from tests.make import IDS
 
 CARD = Method("pm_card", "card", "visa", "4242", 4, 2027)
@@ -193,6 +196,12 @@ async def owed(
     return invoice
 
 
+def author(workspace_id: UUID, now: dt.datetime = NOW, key: str | None = None, body: bytes = b"") -> Author:
+    """An operator, with an Idempotency-Key where one is given."""
+    request = None if key is None else RequestKey(workspace_id, "test", key, body, now)
+    return Author(workspace_id, "operator:test", request, now, IDS)
+
+
 async def invoice_now(database: Database, invoice: Invoice) -> Invoice:
     """How an invoice stands."""
     async with database.read(invoice.workspace_id) as conn:
@@ -214,6 +223,3 @@ async def facts_of(database: Database, workspace_id: UUID) -> list[str]:
     """The kinds of what was told of a workspace, in order."""
     found = await make.rows(database, "SELECT kind FROM fact WHERE workspace_id = %s ORDER BY at, id", workspace_id)
     return [row["kind"] for row in found]
-
-
-__all__ = ["Connection", "payments"]

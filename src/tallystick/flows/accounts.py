@@ -10,7 +10,7 @@ from tallystick.domain.billing.payments import Provider
 from tallystick.domain.billing.told import account_fact, instant, shown_method
 from tallystick.domain.telling import facts
 from tallystick.flows.billing import Billing
-from tallystick.flows.payments import lock_workspace
+from tallystick.flows.payments import lock_workspace, settled_in
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import accounts, audit, invoices, subscriptions, workspaces
@@ -69,8 +69,10 @@ async def set_method(
 ) -> Account:
     """Put a method on file in place of the one before; None takes it off. The same again changes nothing.
 
-    What is past due is tried with it at once, and automatic top-up that had stopped goes on (rule M24); everything else
-    is charged to it when it is next charged. Raises `workspaceNotFound`.
+    What is past due is tried with it at once, automatic top-up that had stopped goes on, and so does what waits for a
+    method since its trial ended (rules M23, M24); everything else is charged to it when it is next charged.
+
+    Raises `workspaceNotFound`.
     """
 
     async def work(conn: Connection) -> Account:
@@ -135,6 +137,9 @@ async def set_method_in(
         ids=ids,
         method=shown_method(method),
     )
+    if method is not None:
+        # After a trial's end it is what everything waits for (rule M23).
+        await settled_in(conn, workspace_id, now=now, ids=ids)
     return changed
 
 

@@ -29,7 +29,7 @@ from tallystick.domain.billing.payments import (
 from tallystick.domain.billing.told import instant, invoice_fact, payment_fact
 from tallystick.domain.telling import facts
 from tallystick.domain.telling.facts import Fact
-from tallystick.flows import due, purchases, reversals
+from tallystick.flows import due, lifecycle, purchases, reversals
 from tallystick.flows.billing import Billing
 from tallystick.kernel.ids import Ids
 from tallystick.store import accounts, invoices, ledger, workspaces
@@ -205,7 +205,7 @@ async def settled_in(conn: Connection, workspace_id: UUID, *, now: dt.datetime, 
     """Something was paid, credited or written off: where nothing past due is left, everything goes on at once."""
     open_ones = await invoices.lock_open(conn, workspace_id)
     if all(one.status != PAST_DUE for one in open_ones):
-        pass  # lifecycle.resume_in
+        await lifecycle.resume_in(conn, workspace_id, now=now, ids=ids)
 
 
 def overpaid(invoice: Invoice) -> int:

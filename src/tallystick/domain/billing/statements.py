@@ -127,7 +127,7 @@ def match(transaction: BankTransaction, candidates: Mapping[str, Candidate]) -> 
 
 def is_recorded_by_hand(candidate: Candidate, line: StatementLine, by_hand: Sequence[int]) -> bool:
     """Whether a line is a transfer that the operator wrote down before its statement came."""
-    return candidate.status == PAID and line.amount_minor in by_hand
+    return candidate.status == PAID and candidate.currency == line.currency and line.amount_minor in by_hand
 
 
 def _why_not(guessed: Sequence[Candidate]) -> str:

@@ -250,12 +250,15 @@ CREATE TABLE bank_transaction (
     currency text NOT NULL,
     reference text NOT NULL,
     counterparty text NOT NULL DEFAULT '',
+    bank_ref text NOT NULL DEFAULT '',
     workspace_id uuid,
     invoice_id uuid,
     payment_id uuid,
     note text NOT NULL DEFAULT '',
     imported_at timestamptz NOT NULL
 );
+
+CREATE INDEX bank_transaction_payment ON bank_transaction (payment_id) WHERE payment_id IS NOT NULL;
 
 -- tenant: credits being bought; granted when they are paid (rule M26). unit_price in minor units a credit, of that day's
 -- list; day is the UTC day that the cap of automatic top-up counts by. taken, refunded_minor and refunded_tax_minor are what
