@@ -53,7 +53,7 @@ class _Turn:
         self._now = now
         self._ids = ids
         self._tried: Counter[tuple[str, UUID]] = Counter()
-        self._errors: list[TallystickError] = []
+        self._errors: list[Exception] = []
         self._done = 0
 
     async def run(self) -> int:
@@ -98,10 +98,11 @@ class _Turn:
                     self._database, self._billing, entry.workspace_id, entry.id, now=self._now, ids=self._ids
                 )
             self._done += 1
-        except TallystickError as error:
-            if error.code == "databaseUnavailable":
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are attended to
+            code = error.code if isinstance(error, TallystickError) else None
+            if code == "databaseUnavailable":
                 raise
-            if error.code != "paymentProviderUnavailable":
+            if code != "paymentProviderUnavailable":
                 self._errors.append(error)
             await self._put_off(entry)
 
