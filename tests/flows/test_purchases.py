@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Outcome
 from tallystick.domain.identity.requests import RequestKey
-from tallystick.flows import buying, due, payments, purchases
+from tallystick.flows import buying, due, payments, revenue, reversals
 from tallystick.flows.budgets import Author
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
@@ -189,27 +189,147 @@ async def test_told_of_failure_after_success_it_stays_granted(database: Database
     assert [one["status"] for one in await bought(database, workspace)] == ["paid"]
 
 
+async def standing(database: Database, workspace: UUID) -> dict[str, int]:
+    """What the accounts of the money side hold; every transaction of theirs sums to zero."""
+    loose = await make.rows(
+        database,
+        "SELECT transaction_id FROM money_entry WHERE workspace_id = %s GROUP BY 1 HAVING sum(amount_minor) <> 0",
+        workspace,
+    )
+    assert loose == []
+    sums = await make.rows(
+        database,
+        "SELECT account, sum(amount_minor)::int AS n FROM money_entry WHERE workspace_id = %s GROUP BY account",
+        workspace,
+    )
+    return {row["account"]: row["n"] for row in sums if row["n"]}
+
+
 async def test_a_purchase_that_is_taken_back_by_the_bank_takes_its_credits_also_those_used(database: Database) -> None:
     house = CardHouse()
     workspace = await payer(database, NOW, house, plan="free")
     terms = billing(house)
     purchase = await buying.buy(database, terms, 500 * NANO, author(workspace))
     await use(database, workspace, 200 * NANO, NOW + DAY)
-    payment_id = purchase.payment_id
-    assert payment_id is not None
-
-    async def take_back(conn: Connection) -> None:
-        await payments.lock_workspace(conn, workspace, NOW + 2 * DAY, IDS)
-        payment = await bills.payment_store.lock(conn, workspace, payment_id)
-        await purchases.charged_back_in(conn, payment, now=NOW + 2 * DAY, ids=IDS)
-
+    assert purchase.payment_id is not None
     for _ in range(2):
-        await database.run(take_back)
+        await reversals.disputed(
+            database, terms, workspace, purchase.payment_id, purchase.total_minor, now=NOW + 2 * DAY, ids=IDS
+        )
     assert await posted(database, workspace) == -200 * NANO
     assert (await bought(database, workspace))[0]["status"] == "charged_back"
-    sums = await make.rows(
-        database,
-        "SELECT account, sum(amount_minor)::int AS n FROM money_entry WHERE workspace_id = %s GROUP BY account",
-        workspace,
+    assert await standing(database, workspace) == {}
+    # Nothing is owed in money for what was taken back in credits.
+    notes = [(one["kind"], one["status"], one["total_minor"]) for one in await invoices(database, workspace)]
+    assert notes == [("invoice", "paid", purchase.total_minor), ("credit_note", "issued", purchase.total_minor)]
+
+
+async def test_a_dispute_that_is_won_grants_them_again(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 500 * NANO, author(workspace))
+    await use(database, workspace, 200 * NANO, NOW + DAY)
+    assert purchase.payment_id is not None
+    for held in (purchase.total_minor, 0):
+        await reversals.disputed(database, terms, workspace, purchase.payment_id, held, now=NOW + 2 * DAY, ids=IDS)
+    assert await posted(database, workspace) == 300 * NANO
+    assert [one["status"] for one in await bought(database, workspace)] == ["charged_back", "paid"]
+    await revenue.recognise(database, workspace, now=NOW + 3 * DAY, ids=IDS)
+    held_by = await standing(database, workspace)
+    assert (held_by["revenue"], held_by["deferred"], held_by["cash"]) == (-200, -300, purchase.total_minor)
+
+
+async def test_a_refund_gives_back_what_is_unused_with_its_tax_and_a_credit_note(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    assert (purchase.price_minor, purchase.tax_minor) == (1_000, 190)
+    await use(database, workspace, 250 * NANO, NOW + DAY)
+    back = await buying.refund(database, terms, purchase.id, None, "not needed", author(workspace, now=NOW + 2 * DAY))
+    assert (back.status, back.taken, back.refunded_minor, back.refunded_tax_minor) == (
+        "refunded",
+        750 * NANO,
+        750,
+        143,
     )
-    assert all(row["n"] == 0 for row in sums) and sums
+    assert await posted(database, workspace) == 0
+    assert list(house.refunds.values()) == [893]
+    (note,) = [one for one in await invoices(database, workspace) if one["kind"] == "credit_note"]
+    assert (note["net_minor"], note["tax_minor"]) == (750, 143)
+    assert await standing(database, workspace) == {"cash": 297, "revenue": -250, "tax": -47}
+
+
+async def test_refunds_in_parts_add_up_to_all_of_it(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house, credit_price=Decimal("0.333"))
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    for part in (300, 300, 400):
+        await buying.refund(database, terms, purchase.id, part * NANO, "bit by bit", author(workspace))
+    assert sum(house.refunds.values()) == purchase.total_minor == 396
+    assert await standing(database, workspace) == {}
+
+
+async def test_a_refund_asked_for_twice_is_one(database: Database) -> None:
+    house = CardHouse(loses=0)
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    house.loses = 1
+    with pytest.raises(TallystickError, match="lost"):
+        await buying.refund(database, terms, purchase.id, 400 * NANO, "why", author(workspace, key="r"))
+    assert (await standing(database, workspace))["refunds"] == -476
+    await buying.refund(database, terms, purchase.id, 400 * NANO, "why", author(workspace, key="r"))
+    assert list(house.refunds.values()) == [476]
+    assert "refunds" not in await standing(database, workspace)
+    assert await posted(database, workspace) == 600 * NANO
+
+
+async def test_what_is_held_is_not_given_back(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+
+    async def hold(conn: Connection) -> None:
+        books = await due.lock(conn, {workspace}, now=NOW, ids=IDS)
+        books[workspace]["credits"].set_aside(900 * NANO, NOW + DAY)
+        await ledger.save_books(conn, books, NOW)
+
+    await database.run(hold)
+    with pytest.raises(TallystickError) as refused:
+        await buying.refund(database, terms, purchase.id, 101 * NANO, "why", author(workspace))
+    assert (refused.value.code, refused.value.details["unused"]) == ("refundTooLarge", "100")
+
+
+async def test_refunds_while_it_burns_never_give_back_what_was_used(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+
+    async def give_back() -> None:
+        try:
+            await buying.refund(database, terms, purchase.id, 300 * NANO, "why", author(workspace))
+        except TallystickError as error:
+            if error.code not in ("refundTooLarge", "nothingToRefund", "purchaseNotOpen"):
+                raise
+
+    burning = [use(database, workspace, 90 * NANO, NOW) for _ in range(6)]
+    await asyncio.gather(*burning, *(give_back() for _ in range(4)))
+    (row,) = await bought(database, workspace)
+    assert await posted(database, workspace) == 1_000 * NANO - 540 * NANO - row["taken"]
+    await revenue.recognise(database, workspace, now=NOW, ids=IDS)
+    held = await standing(database, workspace)
+    assert -held.get("revenue", 0) - held.get("deferred", 0) + row["refunded_minor"] == 1_000
+    assert sum(house.refunds.values()) == row["refunded_minor"] + row["refunded_tax_minor"]
+
+
+async def test_a_purchase_is_not_refunded_before_it_is_paid(database: Database) -> None:
+    workspace = await make.bare_workspace(database, NOW, plan="pro")
+    purchase = await buying.buy(database, billing(), 500 * NANO, author(workspace))
+    with pytest.raises(TallystickError) as refused:
+        await buying.refund(database, billing(), purchase.id, None, "why", author(workspace))
+    assert refused.value.code == "purchaseNotOpen"

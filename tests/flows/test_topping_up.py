@@ -1,4 +1,4 @@
-"""Automatic top-up: once below the threshold, never twice, never beyond a day's cap; it stops and tells when it fails."""
+"""Automatic top-up: once below the threshold, never twice, never beyond a day's cap; it stops when it fails."""
 
 import asyncio
 import datetime as dt

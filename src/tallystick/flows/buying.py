@@ -23,7 +23,7 @@ from tallystick.domain.billing.purchases import (
 from tallystick.domain.billing.revenue import Burnt, refund_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.flows import accounts as customers
-from tallystick.flows import due, invoicing, payments, purchases, revenue
+from tallystick.flows import due, invoicing, payments, purchases, revenue, reversals
 from tallystick.flows.billing import Billing
 from tallystick.flows.budgets import Author
 from tallystick.gateways.payments.stripe_objects import INVOICE, PAYMENT, WORKSPACE
@@ -199,17 +199,18 @@ async def refund(
     workspace_id, now, ids = author.workspace_id, author.now, author.ids
     await revenue.recognise(database, workspace_id, now=now, ids=ids)
 
-    async def work(conn: Connection) -> int:
+    async def work(conn: Connection) -> None:
         async def make() -> Mapping[str, Any]:
             await payments.lock_workspace(conn, workspace_id, now, ids)
-            return {"amount": await _refund_in(conn, billing, purchase_id, credits_, reason, author)}
+            await _refund_in(conn, billing, purchase_id, credits_, reason, author)
+            return {}
 
-        return int((await once(conn, author.request, now, make))["amount"])
+        await once(conn, author.request, now, make)
 
-    amount = await database.run(work)
+    await database.run(work)
     purchase = await find(database, workspace_id, purchase_id)
-    if amount and purchase.payment_id is not None:
-        await _give_money_back(database, billing, purchase, reason, author)
+    if purchase.payment_id is not None:
+        await reversals.finish(database, billing, workspace_id, purchase.payment_id, now=now, ids=ids)
     return purchase
 
 
@@ -221,7 +222,7 @@ async def find(database: Database, workspace_id: UUID, purchase_id: UUID) -> Pur
 
 async def _refund_in(
     conn: Connection, billing: Billing, purchase_id: UUID, credits_: int | None, reason: str, author: Author
-) -> int:
+) -> None:
     workspace_id, now, ids = author.workspace_id, author.now, author.ids
     purchase = await store.lock(conn, workspace_id, purchase_id)
     if purchase.status != PAID or purchase.grant_id is None or purchase.invoice_id is None:
@@ -251,11 +252,15 @@ async def _refund_in(
     amount = 0
     if net:
         invoice = await invoices.lock(conn, workspace_id, purchase.invoice_id)
+        by = purchase.payment_id
+        payment = None if by is None else await payment_store.lock(conn, workspace_id, by)
         note = await invoicing.credit_in(conn, billing, invoice, lines={_PLACE: net}, reason=reason, now=now, ids=ids)
         # The note says what tax goes with it, so that both always agree.
         purchase.refunded_minor += note.net_minor
         purchase.refunded_tax_minor += note.tax_minor
         amount = note.total_minor
+        if payment is not None:
+            await reversals.refund_in(conn, payment, amount, reason=reason, actor=author.actor, now=now, ids=ids)
     purchase.taken += taken
     if not grant.remaining:
         purchase.move("refund", now)
@@ -274,13 +279,6 @@ async def _refund_in(
         amount=amount,
         currency=purchase.currency,
     )
-    return amount
-
-
-async def _give_money_back(
-    database: Database, billing: Billing, purchase: Purchase, reason: str, author: Author
-) -> None:
-    raise NotImplementedError
 
 
 def _paid_on_page(invoice: Invoice, provider: str, key: str, now: dt.datetime, ids: Ids) -> Payment:

@@ -15,7 +15,16 @@ from tallystick.domain.billing import top_up
 from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice, Line, new_line
 from tallystick.domain.billing.invoices import PAID as INVOICE_PAID
 from tallystick.domain.billing.payments import Payment
-from tallystick.domain.billing.purchases import FAILED, PAID, PENDING, REFUNDED, Purchase, PurchaseTerms, price_of
+from tallystick.domain.billing.purchases import (
+    CHARGED_BACK,
+    FAILED,
+    PAID,
+    PENDING,
+    REFUNDED,
+    Purchase,
+    PurchaseTerms,
+    price_of,
+)
 from tallystick.domain.billing.told import account_fact, instant, invoice_fact
 from tallystick.domain.credits.grants import CREDITS, Grant, GrantTerms
 from tallystick.domain.telling import facts
@@ -36,6 +45,7 @@ CHECKOUT: Final = "checkout:"
 """Beginning of the key of a payment on a page of the provider's: given up there, the purchase is given up."""
 
 _NOT_TAXED: Final = "O"
+_TAKEN_BACK: Final = "the payment was taken back by the bank"
 
 
 async def begin_in(
@@ -172,13 +182,15 @@ async def failed_in(
 async def revived_in(
     conn: Connection, billing: Billing, invoice: Invoice, payment: Payment, *, now: dt.datetime, ids: Ids
 ) -> Invoice | None:
-    """Money came after all for a purchase that was given up: it is asked for anew, at the price agreed then.
+    """Money came after all for a purchase that was given up or charged back: it is asked for anew, at its own price.
 
-    The new invoice, issued, for the caller to count the payment on; None where the voided one was for no purchase, or
-    was never given up. The caller holds the lock of the workspace's balances.
+    The new invoice, issued, for the caller to count the payment on; None where the old one was for no purchase, or
+    less than all of the money is there. The caller holds the lock of the workspace's balances.
     """
     purchase = await store.lock_of_invoice(conn, invoice.workspace_id, invoice.id)
-    if purchase is None or purchase.status != FAILED or payment.amount_minor < purchase.total_minor:
+    if purchase is None or purchase.status not in (FAILED, CHARGED_BACK):
+        return None
+    if payment.refundable_minor < purchase.total_minor:
         return None
     terms = replace(
         billing.purchases,
@@ -200,16 +212,16 @@ async def revived_in(
     return None if again.invoice_id is None else await invoices.lock(conn, again.workspace_id, again.invoice_id)
 
 
-async def charged_back_in(conn: Connection, payment: Payment, *, now: dt.datetime, ids: Ids) -> Purchase | None:
+async def charged_back_in(
+    conn: Connection, billing: Billing, invoice: Invoice, payment: Payment, *, now: dt.datetime, ids: Ids
+) -> Purchase | None:
     """The bank took the payment of a purchase back: the rest of its grant goes, what was used becomes negative.
 
-    Credits that were used come off what else there is, and are an overdraft beyond that. None where the payment is for
-    no purchase, or one that was never granted; told twice it does nothing more. The caller holds the lock of the
-    workspace's balances, and sees to the invoice.
+    Credits that were used come off what else there is, and are an overdraft beyond that; so nothing is owed in money,
+    and the locked invoice is credited. None where it is for no purchase, or one that was never granted; told twice it
+    does nothing more. The caller holds the lock of the workspace's balances.
     """
-    if payment.invoice_id is None:
-        return None
-    purchase = await store.lock_of_invoice(conn, payment.workspace_id, payment.invoice_id)
+    purchase = await store.lock_of_invoice(conn, invoice.workspace_id, invoice.id)
     if purchase is None or purchase.status not in (PAID, REFUNDED) or purchase.grant_id is None:
         return None
     await _take_all(conn, purchase, now=now, ids=ids)
@@ -218,8 +230,22 @@ async def charged_back_in(conn: Connection, payment: Payment, *, now: dt.datetim
     await store.save(conn, purchase)
     if purchase.is_automatic:
         await _stop(conn, purchase, "The payment was disputed at the bank.", payment.provider, now)
-    await _record(conn, "credits.chargedBack", purchase, now, ids, reason="the payment was taken back")
+    await _record(conn, "credits.chargedBack", purchase, now, ids, reason=_TAKEN_BACK)
+    if invoice.total_minor > invoice.credited_minor:
+        await invoicing.credit_in(conn, billing, invoice, reason=_TAKEN_BACK, now=now, ids=ids)
     return purchase
+
+
+async def paid_out_in(conn: Connection, payment: Payment, amount_minor: int, *, now: dt.datetime, ids: Ids) -> None:
+    """So much of a payment has reached its payer: of a purchase's, as much as was credited of it and is not back yet.
+
+    The caller holds the lock of the workspace's balances.
+    """
+    if payment.invoice_id is None:
+        return
+    purchase = await store.lock_of_invoice(conn, payment.workspace_id, payment.invoice_id)
+    if purchase is not None:
+        await revenue.pay_out_in(conn, purchase, amount_minor, now=now, ids=ids)
 
 
 def line_of(terms: PurchaseTerms, credits_: int, details: Mapping[str, Any] | None = None) -> Line:
@@ -247,7 +273,7 @@ async def _take_all(conn: Connection, purchase: Purchase, *, now: dt.datetime, i
     grant = await ledger.grant_by_id(conn, purchase.workspace_id, purchase.grant_id)
     books = await due.lock(conn, {purchase.workspace_id}, now=now, ids=ids)
     book = books[purchase.workspace_id][CREDITS]
-    key, reason = f"chargeback:{purchase.id}", "the payment was taken back"
+    key, reason = f"chargeback:{purchase.id}", _TAKEN_BACK
     if grant.remaining:
         rest = book.grants[grant.id]
         book.withdraw(rest, rest.remaining, ids.new(now), key=f"{key}:rest", at=now, reason=reason, actor=ACTOR)

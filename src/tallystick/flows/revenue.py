@@ -95,9 +95,11 @@ async def book_in(conn: Connection, purchase: Purchase, cause: str, *, now: dt.d
 
 
 async def pay_out_in(conn: Connection, purchase: Purchase, amount_minor: int, *, now: dt.datetime, ids: Ids) -> None:
-    """`amount_minor` of what was credited has reached the customer."""
-    moved = {"refunds": amount_minor, "cash": -amount_minor}
-    await money.insert(conn, _entries(purchase, moved, "payout", now, ids))
+    """`amount_minor` has gone back to the customer; what was not credited of the purchase before is none of its."""
+    paid_out = await money.paid_out(conn, purchase.workspace_id, purchase.id)
+    owed = -stand(purchase, _burnt(purchase), paid_out)["refunds"]
+    moved = min(amount_minor, owed)
+    await money.insert(conn, _entries(purchase, {"refunds": moved, "cash": -moved}, "payout", now, ids))
 
 
 def _standing(purchase: Purchase) -> Mapping[str, int]:
