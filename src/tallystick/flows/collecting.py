@@ -98,7 +98,7 @@ class _Turn:
                     self._database, self._billing, entry.workspace_id, entry.id, now=self._now, ids=self._ids
                 )
             self._done += 1
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are attended to
+        except Exception as error:
             code = error.code if isinstance(error, TallystickError) else None
             if code == "databaseUnavailable":
                 raise
