@@ -14,6 +14,7 @@ from tallystick.flows.committer import Committer
 from tallystick.flows.ingest import IngestLimits
 from tallystick.flows.names import Names
 from tallystick.flows.telling import UNSENT, Letterhead
+from tallystick.gateways.documents.pdf import Look, Printer
 from tallystick.gateways.mail import Post, read_sender, read_server
 from tallystick.gateways.model_prices import ModelDirectory
 from tallystick.gateways.payments import providers
@@ -64,6 +65,7 @@ class Runtime:
     webhook_hosts: Allowed
     webhooks: WebhookPoster
     billing: Billing
+    printer: Printer
     server: Server | None = None
     post: Post | None = None
     letterhead: Letterhead = UNSENT
@@ -115,6 +117,7 @@ class Runtime:
             commit_max=settings.batch_events_max,
             queue_max=settings.queue_events_max,
         )
+        billing = billing_of(settings, providers(settings))
         return cls(
             settings,
             database,
@@ -128,7 +131,8 @@ class Runtime:
             Clocks(),
             webhook_hosts,
             WebhookPoster(webhook_hosts, seconds=settings.webhook_seconds),
-            billing_of(settings, providers(settings)),
+            billing,
+            _printer(settings, billing),
             server,
         )
 
@@ -195,6 +199,8 @@ class Runtime:
         try:
             await self.committer.close()
             await self.webhooks.close()
+            for provider in self.billing.providers.values():
+                await provider.close()
         finally:
             await self.database.close()
             if self.server is not None:
@@ -218,6 +224,11 @@ def _start_embedded(settings: Settings) -> Server:
     from tallystick.store.embedded import EmbeddedServer
 
     return EmbeddedServer.start(settings.home, bindir=settings.pg_bindir)
+
+
+def _printer(settings: Settings, billing: Billing) -> Printer:
+    look = Look(logo=settings.seller_logo, bank=billing.bank, fonts=settings.document_fonts)
+    return Printer(look, workers=settings.document_workers)
 
 
 def _mail(settings: Settings) -> tuple[Post | None, Letterhead]:

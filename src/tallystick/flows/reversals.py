@@ -156,11 +156,28 @@ async def refunded(
 
     async def work(conn: Connection) -> Payment:
         await payments.lock_workspace(conn, workspace_id, now, ids)
-        invoice, payment = await _lock(conn, workspace_id, payment_id)
-        await _give_back(conn, billing, invoice, payment, total_minor, reason="given back", now=now, ids=ids)
-        return payment
+        return await refunded_in(conn, billing, workspace_id, payment_id, total_minor, now=now, ids=ids)
 
     return await database.run(work)
+
+
+async def refunded_in(
+    conn: Connection,
+    billing: Billing,
+    workspace_id: UUID,
+    payment_id: UUID,
+    total_minor: int,
+    *,
+    now: dt.datetime,
+    ids: Ids,
+) -> Payment:
+    """`refunded`, inside a transaction of the caller's that has locked the workspace's balances."""
+    if total_minor > 0:
+        # What was given back had come: where that was not told yet, it is known now.
+        await payments.record_in(conn, billing, workspace_id, payment_id, Outcome(SUCCEEDED), now=now, ids=ids)
+    invoice, payment = await _lock(conn, workspace_id, payment_id)
+    await _give_back(conn, billing, invoice, payment, total_minor, reason="given back", now=now, ids=ids)
+    return payment
 
 
 async def disputed(
@@ -180,16 +197,30 @@ async def disputed(
 
     async def work(conn: Connection) -> Payment:
         await payments.lock_workspace(conn, workspace_id, now, ids)
-        if disputed_minor > 0:
-            # What is disputed had come: where that was not told yet, it is known now.
-            await payments.record_in(conn, billing, workspace_id, payment_id, Outcome(SUCCEEDED), now=now, ids=ids)
-        invoice, payment = await _lock(conn, workspace_id, payment_id)
-        held = min(max(disputed_minor, 0), payment.amount_minor)
-        if held != payment.disputed_minor:
-            await took_back_in(conn, billing, invoice, payment, held, now=now, ids=ids)
-        return payment
+        return await disputed_in(conn, billing, workspace_id, payment_id, disputed_minor, now=now, ids=ids)
 
     return await database.run(work)
+
+
+async def disputed_in(
+    conn: Connection,
+    billing: Billing,
+    workspace_id: UUID,
+    payment_id: UUID,
+    disputed_minor: int,
+    *,
+    now: dt.datetime,
+    ids: Ids,
+) -> Payment:
+    """`disputed`, inside a transaction of the caller's that has locked the workspace's balances."""
+    if disputed_minor > 0:
+        # What is disputed had come: where that was not told yet, it is known now.
+        await payments.record_in(conn, billing, workspace_id, payment_id, Outcome(SUCCEEDED), now=now, ids=ids)
+    invoice, payment = await _lock(conn, workspace_id, payment_id)
+    held = min(max(disputed_minor, 0), payment.amount_minor)
+    if held != payment.disputed_minor:
+        await took_back_in(conn, billing, invoice, payment, held, now=now, ids=ids)
+    return payment
 
 
 async def took_back_in(
@@ -209,7 +240,9 @@ async def took_back_in(
     moved = held_minor - payment.disputed_minor
     payment.disputed_minor, payment.updated_at = held_minor, now
     await store.save(conn, payment)
-    if invoice is not None:
+    if invoice is not None and invoice.purpose == "purchase":
+        await _of_purchase(conn, billing, invoice, payment, moved, now=now, ids=ids)
+    elif invoice is not None:
         invoice.paid_minor -= moved
         invoice.updated_at = now
         if moved < 0 and invoice.status in payments.PAYABLE and payments.is_covered(invoice):
@@ -219,7 +252,26 @@ async def took_back_in(
     if moved > 0:
         fact = payment_fact(payment, facts.PAYMENT_DISPUTED, now, str(held_minor), invoice=invoice)
         await told.record(conn, [fact], now)
-        await purchases.charged_back_in(conn, payment, now=now, ids=ids)
+
+
+async def _of_purchase(
+    conn: Connection, billing: Billing, invoice: Invoice, payment: Payment, moved: int, *, now: dt.datetime, ids: Ids
+) -> None:
+    """Bought credits go with their money, so nothing is owed for them; won back, they are granted on a new invoice."""
+    invoice.paid_minor -= moved
+    invoice.updated_at = now
+    await invoices.save(conn, invoice)
+    if moved > 0:
+        await purchases.charged_back_in(conn, billing, invoice, payment, now=now, ids=ids)
+        return
+    again = await purchases.revived_in(conn, billing, invoice, payment, now=now, ids=ids)
+    if again is not None:
+        invoice.paid_minor -= payment.amount_minor
+        await invoices.save(conn, invoice)
+        payment.invoice_id = again.id
+        await store.save(conn, payment)
+        again.paid_minor += payment.amount_minor
+        await payments.paid_in(conn, again, now=now, ids=ids, payment=payment)
 
 
 async def _owed_again(conn: Connection, billing: Billing, invoice: Invoice, now: dt.datetime) -> None:
@@ -314,6 +366,8 @@ async def _give_back(
             await invoicing.credit_in(conn, billing, invoice, amount_minor=owed, reason=reason, now=now, ids=ids)
         else:
             await invoices.save(conn, invoice)
+        if invoice.purpose == "purchase":
+            await purchases.paid_out_in(conn, payment, moved, now=now, ids=ids)
     fact = payment_fact(payment, facts.PAYMENT_REFUNDED, now, str(total), invoice=invoice, refunded=moved)
     await told.record(conn, [fact], now)
 

@@ -59,6 +59,12 @@ async def by_ref(conn: Connection, provider: str, ref: str) -> tuple[UUID, UUID]
     return (row["workspace_id"], row["id"]) if row else None
 
 
+async def exists(conn: Connection, provider: str, workspace_id: UUID, payment_id: UUID) -> bool:
+    """Whether this is a payment of ours with this provider."""
+    given = {"provider": provider, "workspace_id": workspace_id, "id": payment_id}
+    return await (await conn.execute(SQL["exists"], given)).fetchone() is not None
+
+
 async def of_invoice(conn: Connection, workspace_id: UUID, invoice_id: UUID) -> list[Payment]:
     """Every attempt at an invoice, in order."""
     given = {"workspace_id": workspace_id, "invoice_id": invoice_id}
@@ -71,6 +77,11 @@ async def due(
     """(workspace, payment) to be looked at again; of one workspace, or of all without a test clock."""
     given = {"now": now, "limit": most, "workspace_id": workspace_id}
     return [(row["workspace_id"], row["id"]) for row in await (await conn.execute(SQL["due"], given)).fetchall()]
+
+
+async def heard(conn: Connection, provider: str, id_: str) -> bool:
+    """Whether a provider told this before."""
+    return await (await conn.execute(SQL["heard"], {"provider": provider, "id": id_})).fetchone() is not None
 
 
 async def hear(

@@ -45,6 +45,11 @@ SELECT p.workspace_id, p.id
 FROM payment AS p
 WHERE p.provider = %(provider)s::text AND p.ref = %(ref)s::text
 
+-- name: exists
+SELECT 1 AS found
+FROM payment AS p
+WHERE p.workspace_id = %(workspace_id)s::uuid AND p.id = %(id)s::uuid AND p.provider = %(provider)s::text
+
 -- name: of_invoice
 SELECT p.*
 FROM payment AS p
@@ -61,6 +66,11 @@ WHERE p.next_at <= %(now)s::timestamptz
         ELSE p.workspace_id = %(workspace_id)s::uuid END)
 ORDER BY p.next_at, p.workspace_id, p.id
 LIMIT %(limit)s::bigint
+
+-- name: heard
+SELECT 1 AS found
+FROM provider_event AS e
+WHERE e.provider = %(provider)s::text AND e.id = %(id)s::text
 
 -- name: hear
 INSERT INTO provider_event (provider, id, kind, workspace_id, outcome, received_at)

@@ -208,3 +208,6 @@ class Provider(Protocol):
 
     async def refresh(self, told: Told) -> Told:
         """What was told, as it stands by now: a webhook's own picture may be old. Raises `paymentProviderUnavailable`."""
+
+    async def close(self) -> None:
+        """Close its connections."""

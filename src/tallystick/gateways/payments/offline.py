@@ -63,6 +63,9 @@ class Offline:
     async def refresh(self, told: Told) -> Told:
         _no_webhooks()
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
 
 def _no_webhooks() -> NoReturn:
     raise TallystickError("invalidWebhook", "Bank transfers send no webhooks.")

@@ -9,6 +9,7 @@ from tallystick.wire.amounts import encode
 
 _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     400: (
+        "invalidTaxId",
         "amountTooLarge",
         "clientGone",
         "invalidAmount",
@@ -35,12 +36,14 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "invalidRange",
         "invalidRequest",
         "invalidScope",
+        "invalidSignature",
         "invalidSource",
         "invalidText",
         "invalidTime",
         "invalidUnit",
         "invalidUrl",
         "invalidUuid",
+        "invalidWebhook",
         "invalidZone",
         "malformedJson",
         "nodesNotFound",
@@ -71,10 +74,11 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "notEnoughCredits",
         "notEnoughToolRuns",
         "pastDue",
+        "paymentMethodRefused",
         "runQuotaReached",
         "subscriptionPaused",
-        "workspaceLimitReached",
         "trialEnded",
+        "workspaceLimitReached",
     ),
     403: (
         "forbidden",
@@ -82,6 +86,7 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
         "rightsExceeded",
     ),
     404: (
+        "invoiceNotFound",
         "bannerNotFound",
         "batchNotFound",
         "budgetNotFound",
@@ -107,6 +112,11 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     ),
     405: ("methodNotAllowed",),
     409: (
+        "paymentUnderWay",
+        "currencyMismatch",
+        "creditExceedsInvoice",
+        "invoiceCustomNotAllowed",
+        "invoiceNotOpen",
         "adjustmentTooLarge",
         "alreadyCorrected",
         "bannerNotRemovable",
@@ -139,6 +149,8 @@ _STATUSES: Final[Mapping[int, tuple[str, ...]]] = {
     503: (
         "busy",
         "databaseUnavailable",
+        "paymentProviderMisconfigured",
+        "paymentProviderUnavailable",
     ),
 }
 

@@ -18,6 +18,7 @@ from tallystick.surfaces.api.routes import (
     hardware,
     health,
     holds,
+    invoices,
     limits,
     members,
     orchestration,
@@ -26,6 +27,7 @@ from tallystick.surfaces.api.routes import (
     receipts,
     resources,
     runners,
+    stripe,
     telling,
     tokens,
     usage,
@@ -58,10 +60,12 @@ ALL: tuple[Routes, ...] = (
     hardware.ROUTES,
     fine_tuning.ROUTES,
     billing.ROUTES,
+    invoices.ROUTES,
     webhooks.ROUTES,
     discovery.ROUTES,
     orchestration.ROUTES,
     runners.ROUTES,
+    stripe.ROUTES,
     telling.ROUTES,
 )
 
