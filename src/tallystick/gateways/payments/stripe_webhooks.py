@@ -44,7 +44,7 @@ def read(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now:
     try:
         event = json.loads(body)
         return _understood(event)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         raise TallystickError("invalidWebhook", "This is not a webhook as Stripe writes them.") from None
 
 
