@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli import banners, budgets, estimates, holds
+from tallystick.cli import banners, budgets, estimates, holds, invoices
 from tallystick.cli.commands import client_command
 from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
@@ -107,3 +107,4 @@ estimates.add_commands(billing_app)
 budgets.add_commands(billing_app)
 holds.add_commands(billing_app)
 banners.add_commands(billing_app)
+invoices.add_commands(billing_app, subscription_app)

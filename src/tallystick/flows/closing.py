@@ -70,9 +70,8 @@ def settle_overage(book: Book, terms: LiveTerms, *, at: dt.datetime, ids: Ids) -
 
     As far as the workspace may go; what was reported beyond that stays one. None where there is nothing.
     """
-    overdraft = book.balance.overdraft
-    beyond = overdraft if terms.overage is None else min(overdraft, terms.overage)
-    if beyond <= 0:
+    beyond = closing.overage_of(book.balance.overdraft, terms.overage)
+    if not beyond:
         return None
     book.settle_overage(beyond, ids.new(at), ids.new(at), at=at, key=f"overage:{at.isoformat()}")
     return closing.overage_line(terms.plan, beyond, Period(terms.period.start, at))

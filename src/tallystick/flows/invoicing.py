@@ -22,6 +22,7 @@ from tallystick.domain.billing.invoices import (
     Purpose,
     Tax,
     Used,
+    buyer_of,
     numbered,
 )
 from tallystick.domain.billing.told import instant, invoice_fact
@@ -53,15 +54,7 @@ class Payer:
     @property
     def party(self) -> Party:
         """The buyer, as they are now."""
-        account = self.account
-        return Party(
-            name=account.legal_name or self.name,
-            address=account.address,
-            country=account.country or "",
-            tax_id=account.tax_id,
-            email=account.email or self.email,
-            reference=account.purchase_order,
-        )
+        return buyer_of(self.account, self.name, self.email)
 
 
 async def payer(conn: Connection, billing: Billing, workspace_id: UUID, now: dt.datetime) -> Payer:

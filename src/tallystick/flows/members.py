@@ -7,6 +7,7 @@ from uuid import UUID
 from tallystick.domain.identity.rights import Membership, Principal, Role, check_may_change, known_permissions
 from tallystick.domain.identity.workspaces import Person
 from tallystick.domain.texts import check_email, check_text
+from tallystick.flows import entitlements
 from tallystick.flows.tokens import member_not_found
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
@@ -26,21 +27,44 @@ class NewMember:
 
 
 async def add(
-    database: Database, new: NewMember, *, principal: Principal, workspace_id: UUID, now: dt.datetime, ids: Ids
+    database: Database,
+    new: NewMember,
+    *,
+    principal: Principal,
+    workspace_id: UUID,
+    now: dt.datetime,
+    ids: Ids,
+    free_workspaces: int | None = None,
 ) -> tuple[Person, Membership]:
-    """Add a person to the workspace.
+    """Add a person to the workspace. `free_workspaces` is how many one may own on Free alone (M27), None not counted.
 
-    Raises `memberAlreadyExists`, `ownerRequired`, `rightsExceeded`, `unknownPermission` and `invalidText`.
+    Raises `memberAlreadyExists`, `ownerRequired`, `rightsExceeded`, `unknownPermission`, `invalidText` and
+    `workspaceLimitReached`.
     """
 
     async def work(conn: Connection) -> tuple[Person, Membership]:
-        return await add_in(conn, new, principal=principal, workspace_id=workspace_id, now=now, ids=ids)
+        return await add_in(
+            conn,
+            new,
+            principal=principal,
+            workspace_id=workspace_id,
+            now=now,
+            ids=ids,
+            free_workspaces=free_workspaces,
+        )
 
     return await database.run(work)
 
 
 async def add_in(
-    conn: Connection, new: NewMember, *, principal: Principal, workspace_id: UUID, now: dt.datetime, ids: Ids
+    conn: Connection,
+    new: NewMember,
+    *,
+    principal: Principal,
+    workspace_id: UUID,
+    now: dt.datetime,
+    ids: Ids,
+    free_workspaces: int | None = None,
 ) -> tuple[Person, Membership]:
     """`add`, inside a transaction of the caller's."""
     person = Person(
@@ -55,6 +79,8 @@ async def add_in(
     known = await members.ensure_person(conn, person)
     member = Membership(person_id=known.id, role=new.role, custom=custom)
     check_may_change(principal, None, member)
+    if member.role == "owner" and free_workspaces is not None:
+        await entitlements.check_may_own(conn, known.id, free_workspaces=free_workspaces)
     await members.insert(conn, workspace_id, member, now)
     await _tell(conn, "member.added", workspace_id, member, principal, now, ids)
     return known, member
@@ -70,10 +96,12 @@ async def change(
     workspace_id: UUID,
     now: dt.datetime,
     ids: Ids,
+    free_workspaces: int | None = None,
 ) -> Membership:
     """Give a member another role, other custom permissions, or both (None: as it is). Their tokens follow at once.
 
-    Raises `memberNotFound`, `lastOwner`, `ownerRequired`, `rightsExceeded` and `unknownPermission`.
+    Raises `memberNotFound`, `lastOwner`, `ownerRequired`, `rightsExceeded`, `unknownPermission` and
+    `workspaceLimitReached`.
     """
     custom = None if permissions is None else known_permissions(permissions)
 
@@ -85,6 +113,8 @@ async def change(
         after = Membership(person_id, role or before.role, before.custom if custom is None else custom)
         check_may_change(principal, before, after)
         _check_owner_stays(everybody, before, after)
+        if after.role == "owner" != before.role and free_workspaces is not None:
+            await entitlements.check_may_own(conn, person_id, free_workspaces=free_workspaces)
         if after != before:
             await members.update(conn, workspace_id, after)
             await _tell(conn, "member.changed", workspace_id, after, principal, now, ids)

@@ -70,18 +70,22 @@ async def create(
     request: RequestKey | None,
     now: dt.datetime,
     ids: Ids,
+    free_workspaces: int | None = None,
 ) -> CreatedWorkspace:
     """Make a workspace, with `text` as its first token, which carries every permission.
 
-    `now` is its birth: of one with a clock, what that says.
+    `now` is its birth: of one with a clock, what that says. `free_workspaces` is how many its owner may own on Free
+    alone (rule M27), None not counted.
 
-    Raises `workspaceKeyTaken`, `invalidKey`, `invalidText`, `invalidZone`, `planNotFound`, `idempotencyConflict` and
-    the errors of a grant's terms.
+    Raises `workspaceKeyTaken`, `invalidKey`, `invalidText`, `invalidZone`, `planNotFound`, `idempotencyConflict`,
+    `workspaceLimitReached` and the errors of a grant's terms.
     """
 
     async def work(conn: Connection) -> CreatedWorkspace:
         async def make() -> Mapping[str, Any]:
-            workspace, token_id = await create_in(conn, new, principal=principal, text=text, now=now, ids=ids)
+            workspace, token_id = await create_in(
+                conn, new, principal=principal, text=text, now=now, ids=ids, free_workspaces=free_workspaces
+            )
             return {"workspaceId": str(workspace.id), "tokenId": str(token_id)}
 
         answer = await once(conn, request, now, make)
@@ -93,7 +97,14 @@ async def create(
 
 
 async def create_in(
-    conn: Connection, new: NewWorkspace, *, principal: Principal, text: str, now: dt.datetime, ids: Ids
+    conn: Connection,
+    new: NewWorkspace,
+    *,
+    principal: Principal,
+    text: str,
+    now: dt.datetime,
+    ids: Ids,
+    free_workspaces: int | None = None,
 ) -> tuple[Workspace, UUID]:
     """`create`, inside a transaction of the caller's; the workspace and the id of its first token."""
     workspace = Workspace(
@@ -130,6 +141,7 @@ async def create_in(
             workspace_id=workspace.id,
             now=now,
             ids=ids,
+            free_workspaces=free_workspaces,
         )
     token = await insert_in(
         conn,

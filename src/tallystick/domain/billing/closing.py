@@ -63,6 +63,11 @@ def plan_line(plan: PlanVersion, period: Period) -> Line | None:
     )
 
 
+def overage_of(overdraft: int, most: int | None) -> int:
+    """How much of an overdraft is invoiced, in nano-credits: as far as a workspace may go, None without end (M12)."""
+    return max(overdraft if most is None else min(overdraft, most), 0)
+
+
 def overage_line(plan: PlanVersion, beyond: int, period: Period) -> Line:
     """What nano-credits used beyond all grants cost, in arrears, rounded once."""
     price = LIST_PRICE if plan.overage_price is None else plan.overage_price

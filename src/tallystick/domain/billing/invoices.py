@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from tallystick.domain.billing.accounts import Address
+from tallystick.domain.billing.accounts import Account, Address
 from tallystick.kernel.errors import TallystickError
 
 InvoiceKind = Literal["invoice", "credit_note"]
@@ -59,6 +59,18 @@ class Party:
     email: str | None = None
     reference: str | None = None
     """The buyer's purchase order."""
+
+
+def buyer_of(account: Account, name: str, email: str | None) -> Party:
+    """Who an invoice goes to, as they are now; the workspace's name and e-mail stand in where nothing else is said."""
+    return Party(
+        name=account.legal_name or name,
+        address=account.address,
+        country=account.country or "",
+        tax_id=account.tax_id,
+        email=account.email or email,
+        reference=account.purchase_order,
+    )
 
 
 @dataclass(frozen=True, slots=True)
