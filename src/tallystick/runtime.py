@@ -199,6 +199,7 @@ class Runtime:
         try:
             await self.committer.close()
             await self.webhooks.close()
+            await asyncio.to_thread(self.printer.close)
             for provider in self.billing.providers.values():
                 await provider.close()
         finally:

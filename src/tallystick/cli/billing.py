@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli import banners, budgets, estimates, holds, invoices
+from tallystick.cli import banners, budgets, documents, estimates, holds, invoices
 from tallystick.cli.commands import client_command
 from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
@@ -19,6 +19,8 @@ usage_app = new_app("What was used, day by day.")
 subscription_app = new_app("The plan, its period and its credits.")
 billing_app.add_typer(usage_app, name="usage")
 billing_app.add_typer(subscription_app, name="subscription")
+invoices_app = new_app("Invoices and credit notes.")
+billing_app.add_typer(invoices_app, name="invoices")
 
 
 def _usage_rows(answer: Any) -> list[list[object]]:
@@ -108,3 +110,4 @@ budgets.add_commands(billing_app)
 holds.add_commands(billing_app)
 banners.add_commands(billing_app)
 invoices.add_commands(billing_app, subscription_app)
+documents.add_commands(invoices_app)

@@ -16,6 +16,7 @@ from tallystick.client import (
     costs,
     delivery,
     deployments,
+    documents,
     fine_tuning,
     hold_calls,
     operations,
@@ -268,3 +269,6 @@ class AsyncClient:
     refund_run = async_method(costs.refund_run)
     get_estimate = async_method(costs.estimate)
     simulate = async_method(costs.simulate)
+    get_invoice_pdf = async_method(documents.invoice_pdf)
+    get_invoice_xml = async_method(documents.invoice_xml)
+    create_invoice_link = async_method(documents.create_invoice_link)

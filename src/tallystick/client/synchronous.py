@@ -17,6 +17,7 @@ from tallystick.client import (
     costs,
     delivery,
     deployments,
+    documents,
     fine_tuning,
     hold_calls,
     operations,
@@ -276,3 +277,6 @@ class Client:
     refund_run = method(costs.refund_run)
     get_estimate = method(costs.estimate)
     simulate = method(costs.simulate)
+    get_invoice_pdf = method(documents.invoice_pdf)
+    get_invoice_xml = method(documents.invoice_xml)
+    create_invoice_link = method(documents.create_invoice_link)

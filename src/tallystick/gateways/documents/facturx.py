@@ -97,7 +97,7 @@ def write(document: Document, bank: BankAccount | None = None) -> bytes:
     for line in document.lines:
         _add_line(trade, document, line)
     _add_parties(trade, document)
-    _in(trade, "ApplicableHeaderTradeDelivery")
+    _add_delivery(trade, document)
     _add_settlement(trade, document, bank)
     return bytes(tostring(root, encoding="UTF-8", xml_declaration=True))
 
@@ -172,6 +172,14 @@ def _add_party(agreed: Element, role: str, party: Party, *, is_taxed: bool) -> N
         _add(_in(node, "URIUniversalCommunication"), "URIID", party.email, schemeID="EM")
     if party.tax_id and as_vat:
         _add(_in(node, "SpecifiedTaxRegistration"), "ID", _tight(party.tax_id), schemeID="VA")
+
+
+def _add_delivery(trade: Element, document: Document) -> None:
+    """When it was supplied: by the end of the period, or when it was invoiced."""
+    end = document.invoice.period_end
+    day = document.last_day(end) if end else document.day(document.issued_at)
+    event = _in(_in(trade, "ApplicableHeaderTradeDelivery"), "ActualDeliverySupplyChainEvent")
+    _add_day(event, "OccurrenceDateTime", day.strftime("%Y%m%d"))
 
 
 def _add_settlement(trade: Element, document: Document, bank: BankAccount | None) -> None:
