@@ -182,6 +182,15 @@ TABLE: Final[Mapping[str, Row]] = {
     "create_invoice_link": Row(READERS, 404, parts={"id": str(NOBODY)}),
     "open_invoice_link": Row(EVERYBODY, 404, parts={"link": "none.ours"}),
     "get_subscription": Row(READERS, 200),
+    "buy_credits": Row(ADMINS, 200, body={"credits": 100}, params={"preview": "true"}),
+    "list_purchases": Row(READERS, 200),
+    "get_purchase": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
+    "refund_purchase": Row(
+        OPERATOR, 404, parts={"uuid": str(NOBODY)}, body={"workspaceUuid": "{workspace}", "reason": "test"}
+    ),
+    "put_topup": Row(ADMINS, 200, body={"enabled": False}),
+    "get_topup": Row(READERS, 200),
+    "get_revenue": Row(OPERATOR, 200),
     "list_plays": Row(READERS, 200),
     "list_tools": Row(READERS, 200),
     "list_workflows": Row(READERS, 200),
