@@ -8,7 +8,17 @@ import pytest
 from tallystick.domain.credits.balances import used_hundredths
 from tallystick.domain.credits.thresholds import reached
 from tallystick.domain.deployments.deployment import OUT_OF_CREDITS
-from tallystick.domain.telling.banners import Banner, Gauge, Scene, Support, banners, paused, still_shown
+from tallystick.domain.telling.banners import (
+    Banner,
+    Debt,
+    Gauge,
+    Payment,
+    Scene,
+    Support,
+    banners,
+    paused,
+    still_shown,
+)
 from tallystick.kernel.credits import NANO
 
 NOW = dt.datetime(2026, 3, 14, 9, 41, tzinfo=dt.UTC)
@@ -22,8 +32,20 @@ def gauge(left: str | int, total: int, unit: str = "credits", *, number: int = 1
     return Gauge(unit, posted, allocation, number, reached(posted, allocation), share, **terms)
 
 
-def scene(*gauges: Gauge, status: str = "active", running: int = 0, stopped: int = 0, zone: str = "UTC") -> Scene:
-    return Scene(gauges, status, END, running, stopped, -10 * NANO, zone)
+def scene(
+    *gauges: Gauge, status: str = "active", running: int = 0, stopped: int = 0, zone: str = "UTC", **terms: Any
+) -> Scene:
+    return Scene(gauges, status, END, running, stopped, -10 * NANO, zone, **terms)
+
+
+def owing(**terms: Any) -> Payment:
+    base: dict[str, Any] = {"due_at": dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)}
+    return Payment(debt=Debt("INV-0042", 9_900, "usd", **(base | terms)))
+
+
+RETRY = dt.datetime(2026, 3, 15, 23, 30, tzinfo=dt.UTC)
+STOP = dt.datetime(2026, 3, 16, 9, tzinfo=dt.UTC)
+ENDING = Payment(True, "Visa card ending in 4242", dt.datetime(2026, 3, 31, 22, tzinfo=dt.UTC))
 
 
 def seen(shown: Scene, support: Support = NOBODY, now: dt.datetime = NOW) -> list[str]:
@@ -35,6 +57,12 @@ EXPIRED: dict[str, Any] = {"expired": 12_500_000_000, "expired_at": dt.datetime(
 TRIAL_ENDED = (
     "trialEnded: Your trial ended. New runs are paused; agents and workflows are kept and resume when you add a "
     "payment method or move to Free."
+)
+
+OWED = "pastDue: Invoice INV-0042 ($99.00) was due 2 Mar 2026."
+EXPIRES = (
+    "methodExpiring: The Visa card ending in 4242 is good until 31 Mar 2026. Put another one on file, so that nothing "
+    "stops."
 )
 
 CASES: list[tuple[str, Scene, list[str]]] = [
@@ -112,6 +140,63 @@ CASES: list[tuple[str, Scene, list[str]]] = [
         [TRIAL_ENDED],
     ),
     (
+        "an unpaid invoice, which is tried again",
+        scene(payment=owing(next_attempt_at=RETRY, stops_at=STOP)),
+        ["pastDue: Invoice INV-0042 ($99.00) was due 2 Mar 2026. We try again 15 Mar 2026."],
+    ),
+    (
+        "its days are those of the workspace's zone",
+        scene(payment=owing(next_attempt_at=RETRY), zone="Asia/Tokyo"),
+        ["pastDue: Invoice INV-0042 ($99.00) was due 2 Mar 2026. We try again 16 Mar 2026."],
+    ),
+    (
+        "a card that failed before its due date",
+        scene(payment=owing(next_attempt_at=RETRY, due_at=END)),
+        ["pastDue: Invoice INV-0042 ($99.00) could not be collected. We try again 15 Mar 2026."],
+    ),
+    (
+        "an unpaid transfer, and one more",
+        scene(payment=owing(stops_at=STOP, others=1)),
+        [
+            f"{OWED} 1 more is past due. New runs are paused from 16 Mar 2026 on.",
+        ],
+    ),
+    (
+        "unpaid for too long",
+        scene(status="past_due", payment=owing(stops_at=NOW - dt.timedelta(days=1))),
+        [f"{OWED} New runs are paused and resume once all is paid."],
+    ),
+    (
+        "an unpaid invoice after a trial",
+        scene(status="paused", payment=owing()),
+        ["pastDue: Invoice INV-0042 ($99.00) was due 2 Mar 2026.", TRIAL_ENDED],
+    ),
+    (
+        "paused by its operator",
+        scene(status="paused", was_paused=True),
+        ["paused: This workspace is paused. New runs are refused; agents and workflows are kept."],
+    ),
+    (
+        "a trial ends when it does, whatever the period",
+        scene(status="trialing", trial_ends_at=END + dt.timedelta(hours=9), payment=Payment(has_method=True)),
+        ["trial: Trial: 10 days left, until 24 Mar 2026, 09:00 UTC."],
+    ),
+    (
+        "automatic top-up failed",
+        scene(gauge(60, 300), payment=Payment(top_up_stopped=True)),
+        [
+            "topUpStopped: Automatic top-up has stopped: a payment failed, and no credits were added.",
+            "threshold: 80% of credits used: 60 of 300 left.",
+        ],
+    ),
+    (
+        "a card that ends soon",
+        scene(payment=ENDING, zone="Europe/Berlin"),
+        [
+            EXPIRES,
+        ],
+    ),
+    (
         "past due stands before everything",
         scene(gauge(0, 75), status="past_due"),
         [
@@ -135,6 +220,11 @@ def test_a_workspace_has_the_banners_that_are_true(shown: Scene, expected: list[
         (scene(gauge(0, 0, **EXPIRED)), "freeExpired", False, "Upgrade"),
         (scene(gauge(9, 9), status="past_due"), "pastDue", False, "Update payment"),
         (scene(gauge(9, 9), status="paused"), "trialEnded", False, "Add payment method"),
+        (scene(status="trialing", payment=Payment(has_method=True)), "trial", False, "Choose a plan"),
+        (scene(status="paused", was_paused=True), "paused", False, "Contact Support"),
+        (scene(payment=owing()), "pastDue", False, "Update payment"),
+        (scene(payment=Payment(top_up_stopped=True)), "topUpStopped", False, "Update payment"),
+        (scene(payment=ENDING), "methodExpiring", True, "Update payment"),
         (scene(gauge(9, 9), status="trialing"), "trial", False, "Add payment method"),
         (scene(gauge(-1, 9), running=1), "negative", False, "Top up or upgrade"),
     ],
@@ -157,6 +247,23 @@ def test_where_the_operator_sells_by_hand_every_action_is_support() -> None:
         assert {(one.action.way, one.action.label, one.action.url) for one in found if one.action} == {
             ("support", "Contact Support", url)
         }
+
+
+def test_paying_is_for_people_themselves_wherever_there_is_a_page_for_it() -> None:
+    support = Support("help@example.com", payment_url="https://tally.example/pay")
+    shown = scene(gauge(0, 300), status="trialing", payment=owing())
+    assert [(one.kind, one.action.url) for one in banners(shown, support, NOW) if one.action] == [
+        ("pastDue", "https://tally.example/pay"),
+        ("exhausted", "mailto:help@example.com"),
+        ("trial", "https://tally.example/pay"),
+    ]
+
+
+def test_a_card_that_ends_is_put_away_until_there_is_another() -> None:
+    [banner] = banners(scene(gauge(300, 300), payment=ENDING), NOBODY, NOW)
+    assert banner.id == "methodExpiring-4242-2026-03-31"
+    assert still_shown([banner], [banner.id, "credits.50.4"]) == []
+    assert still_shown([banner], ["methodExpiring-4444-2026-03-31", "credits.50.4"]) == [banner]
 
 
 def test_the_last_day_of_a_trial_is_one_day() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tests import make
+from tests.bills import owed
 from tests.surfaces.conftest import IDS, NOW, Caller, House
 from tests.surfaces.test_usage import report
 
@@ -60,6 +61,17 @@ async def test_from_the_first_credit_to_the_last(house: House, runtime: Runtime)
     assert (await house.operator.post("/v1/grants", given)).status_code == 201
     assert await ids(house.owner) == ["toolRuns.exhausted.1", "credits.50.2"]
     assert await make.differences(runtime.database, house.uuid) == []
+
+
+async def test_what_is_past_due_stands_on_top_with_what_follows(house: House, runtime: Runtime) -> None:
+    due = {"due_at": NOW - dt.timedelta(days=2), "status": "past_due"}
+    invoice = await owed(runtime.database, house.uuid, 9_900, NOW - dt.timedelta(days=16), **due)
+    [banner] = await banners(house.owner)
+    assert (banner["kind"], banner["removable"], banner["action"]["way"]) == ("pastDue", False, "updatePayment")
+    assert banner["message"] == (
+        f"Invoice {invoice.number} ($99.00) was due 12 Mar 2026. New runs are paused from 26 Mar 2026 on."
+    )
+    assert await ids(await house.caller("member")) == []
 
 
 async def test_a_member_puts_a_banner_away_for_themselves_alone_until_the_next_threshold(house: House) -> None:

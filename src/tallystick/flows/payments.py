@@ -234,7 +234,7 @@ async def case_of(conn: Connection, billing: Billing, invoice: Invoice) -> Case:
 
 def can_collect(account: Account) -> bool:
     """Whether something is on file that can be charged with nobody there."""
-    return account.provider != "offline" and account.method is not None and account.customer_ref is not None
+    return dunning.can_collect(account.provider, account.customer_ref, account.method)
 
 
 @dataclass(frozen=True, slots=True)

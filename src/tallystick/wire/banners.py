@@ -11,7 +11,9 @@ from tallystick.wire.identity import UnitName, Wire
 class BannerAction(Wire):
     """What to do about it; `url` is null where only the platform knows the page for it."""
 
-    way: Literal["topUpOrUpgrade", "upgradeOrTopUp", "upgrade", "updatePayment", "addPaymentMethod", "support"]
+    way: Literal[
+        "topUpOrUpgrade", "upgradeOrTopUp", "upgrade", "choosePlan", "updatePayment", "addPaymentMethod", "support"
+    ]
     label: str
     url: str | None
 
@@ -26,11 +28,14 @@ class Banner(Wire):
     kind: Literal[
         "pastDue",
         "trialEnded",
+        "paused",
         "negative",
         "negativeLimit",
         "exhausted",
         "freeExpired",
+        "topUpStopped",
         "trial",
+        "methodExpiring",
         "threshold",
         "runsPaused",
     ]

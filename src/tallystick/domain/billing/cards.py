@@ -25,3 +25,9 @@ def is_ending(method: Method | None, zone: str, now: dt.datetime) -> bool:
     """Whether it ends within `NOTICE`, or has."""
     end = ends_at(method, zone)
     return end is not None and end - NOTICE <= now
+
+
+def named(method: Method) -> str:
+    """A method as part of a sentence: `Visa card ending in 4242`."""
+    brand = f"{method.brand.replace('_', ' ').title()} " if method.brand else ""
+    return f"{brand}{'bank account' if method.kind == 'bank' else 'card'} ending in {method.last4}"

@@ -81,6 +81,11 @@ def policy(dunning_days: str, *, past_due_days: int, uncollectible_days: int) ->
     return Policy(days, past_due_days, uncollectible_days)
 
 
+def can_collect(provider: str | None, customer_ref: str | None, method: object) -> bool:
+    """Whether something is on file with a provider that can be charged with nobody there."""
+    return provider not in (None, "offline") and method is not None and customer_ref is not None
+
+
 def begun_at(case: Case) -> dt.datetime:
     """Day 0: when the first attempt failed; else when it was due. A payment that was taken back begins it anew."""
     taken_back = [one.updated_at for one in case.attempts if one.status == SUCCEEDED and one.disputed_minor > 0]

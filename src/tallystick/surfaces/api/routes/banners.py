@@ -41,7 +41,12 @@ async def list_banners(call: Call) -> wire.BannersAnswer:
     if not call.principal.may(BILLING_READ):
         return _on_wire([domain.paused()] if await _is_paused(call) else [])
     found = await banners.banners(
-        call.runtime.database, call.workspace_id, _who(call), support=_support(call), now=call.now
+        call.runtime.database,
+        call.workspace_id,
+        _who(call),
+        support=_support(call),
+        terms=call.runtime.billing.dunning,
+        now=call.now,
     )
     return _on_wire(found)
 
@@ -56,7 +61,11 @@ async def dismiss_banner(call: Call, id: str) -> wire.BannersAnswer:  # noqa: A0
     """
     await due.bring_up(call.runtime.database, call.workspace_id, now=call.now, ids=call.ids)
     everything = await banners.everything(
-        call.runtime.database, call.workspace_id, support=_support(call), now=call.now
+        call.runtime.database,
+        call.workspace_id,
+        support=_support(call),
+        terms=call.runtime.billing.dunning,
+        now=call.now,
     )
     banner = next((one for one in everything if one.id == id), None)
     if banner is None:
@@ -65,7 +74,12 @@ async def dismiss_banner(call: Call, id: str) -> wire.BannersAnswer:  # noqa: A0
         call.runtime.database, banner, workspace_id=call.workspace_id, person_id=_who(call), now=call.now
     )
     found = await banners.banners(
-        call.runtime.database, call.workspace_id, _who(call), support=_support(call), now=call.now
+        call.runtime.database,
+        call.workspace_id,
+        _who(call),
+        support=_support(call),
+        terms=call.runtime.billing.dunning,
+        now=call.now,
     )
     return _on_wire(found)
 
