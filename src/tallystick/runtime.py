@@ -241,4 +241,5 @@ def _mail(settings: Settings) -> tuple[Post | None, Letterhead]:
         support_email=settings.support_email,
         support_url=settings.support_url,
         is_sent=post is not None,
+        public_url=settings.public_url or f"http://{settings.host}:{settings.port}",
     )

@@ -114,11 +114,14 @@ async def test_the_job_sends_over_smtp_and_an_operator_retries_what_died(
 
 async def test_the_settings_say_where_mails_go_and_who_signs(database_url: str) -> None:
     told = {"mail_from": "Acme AI <billing@acme.example>", "support_email": "help@acme.example"}
+    told["public_url"] = "https://tally.acme.example"
     settings = Settings(database_url=database_url, smtp_url="smtps://ada:secret@mail.acme.example", **told)
     opened = await Runtime.open(settings, prepare=False)
     try:
         assert opened.post is not None
-        assert opened.letterhead == Letterhead("Acme AI", "acme.example", "help@acme.example", None, is_sent=True)
+        assert opened.letterhead == Letterhead(
+            "Acme AI", "acme.example", "help@acme.example", public_url="https://tally.acme.example"
+        )
     finally:
         await opened.close()
     for wrong in ({"smtp_url": "https://ada:secret@mail.acme.example"}, {"mail_from": "Acme"}):

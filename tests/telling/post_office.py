@@ -83,7 +83,7 @@ async def stops(database: Database, workspace_id: UUID, count: int, now: dt.date
 async def fan(database: Database, now: dt.datetime, letterhead: Letterhead = LETTERHEAD) -> int:
     """Make all mails and deliveries; of how many facts."""
     done = 0
-    while count := await fan_out(database, letterhead, now=now):
+    while count := await fan_out(database, letterhead, now=now, ids=IDS):
         done += count
     return done
 

@@ -64,7 +64,7 @@ async def tell(
 
 async def fan(database: Database, now: dt.datetime | None = None) -> None:
     """Make the deliveries of everything that was told."""
-    while await fan_out(database, UNSENT, now=now or SystemClock().now()):
+    while await fan_out(database, UNSENT, now=now or SystemClock().now(), ids=IDS):
         pass
 
 

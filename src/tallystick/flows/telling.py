@@ -5,17 +5,23 @@ In one transaction: whoever crashes before its end has made nothing, and after i
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from tallystick.domain.billing.cards import named
+from tallystick.domain.billing.dunning import can_collect
 from tallystick.domain.telling.facts import KINDS, Fact
 from tallystick.domain.telling.letters import Circumstances
 from tallystick.domain.telling.mails import Mail, Recipient, dedup_of, mail_id, message_id
 from tallystick.domain.telling.writing import WRITTEN, write
+from tallystick.flows.links import Link, sign
+from tallystick.flows.portal import PATH as PAYMENT_PATH
+from tallystick.flows.portal import PURPOSE as PAYMENT
 from tallystick.gateways.letters import render_html, render_plain
+from tallystick.kernel.ids import Ids
+from tallystick.store import accounts, limits, mails, webhooks
 from tallystick.store import facts as store
-from tallystick.store import limits, mails, webhooks
 from tallystick.store.database import Connection, Database
 from tallystick.store.mails import House
 
@@ -33,22 +39,30 @@ class Letterhead:
     support_url: str | None = None
     is_sent: bool = True
     """False where no SMTP server is named: mails are kept for reading."""
+    public_url: str | None = None
+    """Where browsers reach us; None: letters about money lead to support."""
 
 
 UNSENT: Final = Letterhead("Tallystick", "localhost", is_sent=False)
 """Of an installation that said nothing about mail."""
 
 
-async def fan_out(database: Database, letterhead: Letterhead, *, now: dt.datetime) -> int:
+LINKED_FOR: Final = dt.timedelta(days=14)
+"""How long the links in a mail are good: as long as it takes until something stops."""
+
+
+async def fan_out(database: Database, letterhead: Letterhead, *, now: dt.datetime, ids: Ids) -> int:
     """Make the mails and deliveries of facts that have none yet; how many facts there were, at most `FACTS_AT_ONCE`.
 
     Safe to run by many at once, and twice. `now` is the machine's time, also for a workspace on a test clock.
     """
 
+    pages = _Pages(database, letterhead.public_url, now, ids)
+
     async def work(conn: Connection) -> int:
         found = await store.lock_waiting(conn, FACTS_AT_ONCE)
         if found:
-            await mails.add(conn, await _mails(conn, found, letterhead, now), now)
+            await mails.add(conn, await _mails(conn, found, letterhead, pages, now), now)
             await webhooks.queue(conn, found, now)
             await store.fanned(conn, found, now)
         return len(found)
@@ -56,7 +70,28 @@ async def fan_out(database: Database, letterhead: Letterhead, *, now: dt.datetim
     return await database.run(work)
 
 
-async def _mails(conn: Connection, found: Sequence[Fact], letterhead: Letterhead, now: dt.datetime) -> list[Mail]:
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """Signed addresses of our own pages, for mails to those who may see and do what is there."""
+
+    database: Database
+    public_url: str | None
+    now: dt.datetime
+    ids: Ids
+
+    async def payment(self, workspace_id: UUID) -> str | None:
+        return await self._signed(PAYMENT_PATH, Link(PAYMENT, workspace_id, self.now + LINKED_FOR))
+
+    async def _signed(self, path: str, link: Link) -> str | None:
+        if self.public_url is None:
+            return None
+        text = await sign(self.database, link, now=self.now, ids=self.ids)
+        return f"{self.public_url.rstrip('/')}{path}/{text}"
+
+
+async def _mails(
+    conn: Connection, found: Sequence[Fact], letterhead: Letterhead, pages: _Pages, now: dt.datetime
+) -> list[Mail]:
     written = [fact for fact in found if fact.kind in WRITTEN]
     workspaces = sorted({fact.workspace_id for fact in written})
     if not workspaces:
@@ -68,6 +103,8 @@ async def _mails(conn: Connection, found: Sequence[Fact], letterhead: Letterhead
         for workspace_id in workspaces
         if workspace_id in people and workspace_id in houses
     }
+    for workspace_id in {fact.workspace_id for fact in written if KINDS[fact.kind].topic == "billing"} & set(about):
+        about[workspace_id] = await _paying(conn, workspace_id, about[workspace_id], pages)
     wanted: list[tuple[Fact, str, list[Recipient]]] = []
     for fact in written:
         dedup = dedup_of(fact, about[fact.workspace_id].zone) if fact.workspace_id in about else None
@@ -97,6 +134,17 @@ async def _circumstances(conn: Connection, workspace_id: UUID, house: House, let
         negative_limit=effective.negative_limit,
         support_email=letterhead.support_email,
         support_url=letterhead.support_url,
+    )
+
+
+async def _paying(conn: Connection, workspace_id: UUID, about: Circumstances, pages: _Pages) -> Circumstances:
+    """With what letters about money say beside their fact."""
+    account = await accounts.read(conn, workspace_id)
+    is_collected = can_collect(account.provider, account.customer_ref, account.method)
+    return replace(
+        about,
+        method=f"your {named(account.method)}" if account.method and is_collected else None,
+        payment_url=await pages.payment(workspace_id),
     )
 
 

@@ -15,7 +15,7 @@ async def fan_out_facts(runtime: Runtime, now: dt.datetime) -> int:
     """Make the mails and deliveries of all facts that have none yet."""
     done = 0
     for _ in range(_ROUNDS):
-        count = await telling.fan_out(runtime.database, runtime.letterhead, now=now)
+        count = await telling.fan_out(runtime.database, runtime.letterhead, now=now, ids=runtime.ids)
         done += count
         if count < telling.FACTS_AT_ONCE:
             break
