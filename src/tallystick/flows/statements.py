@@ -4,6 +4,7 @@ Lines are written down first. What one pays is recorded in its workspace's own t
 is done: a crash in between leaves lines that the next import of the same file goes on with, and no money counts twice.
 """
 
+import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from tallystick.domain.billing.payments import Transfer
 from tallystick.domain.billing.statements import (
     BankTransaction,
     Candidate,
+    Columns,
     Statement,
     bodies_named,
     is_recorded_by_hand,
@@ -22,6 +24,7 @@ from tallystick.domain.billing.statements import (
 )
 from tallystick.flows import payments, transfers
 from tallystick.flows.billing import Billing
+from tallystick.gateways.statements import read_statement
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import invoices, workspaces
@@ -37,6 +40,23 @@ class Report:
     known: int
     ignored: Mapping[str, int]
     lines: Sequence[BankTransaction]
+
+
+async def import_file(
+    database: Database,
+    billing: Billing,
+    content: bytes,
+    media_type: str,
+    columns: Columns,
+    *,
+    actor: str,
+    now: dt.datetime,
+    ids: Ids,
+) -> Report:
+    """Import a file of a bank, CAMT.053 or CSV, as `import_statement`. Raises `invalidStatement`."""
+    # A year of a busy account takes a second to read, in which others have to be answered.
+    statement = await asyncio.to_thread(read_statement, content, media_type, columns)
+    return await import_statement(database, billing, statement, actor=actor, now=now, ids=ids)
 
 
 async def import_statement(

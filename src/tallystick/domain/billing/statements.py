@@ -44,6 +44,26 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column holds what, by its heading. `currency` is a column, or three letters that count for all lines.
+
+    `date_format` is a pattern as `%d.%m.%Y`, without it days are ISO 8601; `decimal` is the mark before the decimals:
+    the other one of `,` and `.` groups thousands. `delimiter` None: found out from the headings. Amounts below zero
+    went out.
+    """
+
+    date: str = "date"
+    amount: str = "amount"
+    reference: str = "reference"
+    currency: str = "currency"
+    counterparty: str | None = None
+    bank_ref: str | None = None
+    date_format: str | None = None
+    decimal: str = "."
+    delimiter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BankTransaction:
     """A line that was imported. `invoice_id` None: nobody knows yet what it is for; `note` says why."""
 

@@ -5,34 +5,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from tallystick.domain.billing.statements import LINES_MOST, Statement, StatementLine
+from tallystick.domain.billing.statements import LINES_MOST, Columns, Statement, StatementLine
 from tallystick.gateways.statements.amounts import day, minor_units, refuse, tidy
 
 _DELIMITERS: Final = ",;\t|"
 _SPACES: Final = re.compile(r"[\s\u00a0\u202f']")
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which column holds what, by its heading. `currency` is a column, or three letters that count for all lines.
-
-    `date_format` is a pattern as `%d.%m.%Y`, without it days are ISO 8601; `decimal` is the mark before the decimals:
-    the other one of `,` and `.` groups thousands. `delimiter` None: found out from the headings. Amounts below zero
-    went out.
-    """
-
-    date: str = "date"
-    amount: str = "amount"
-    reference: str = "reference"
-    currency: str = "currency"
-    counterparty: str | None = None
-    bank_ref: str | None = None
-    date_format: str | None = None
-    decimal: str = "."
-    delimiter: str | None = None
 
 
 def read_csv(content: bytes, columns: Columns) -> Statement:

@@ -23,7 +23,9 @@ from tallystick.surfaces.api.routes import (
     limits,
     members,
     orchestration,
+    payments,
     people,
+    plans,
     prices,
     purchases,
     receipts,
@@ -32,13 +34,16 @@ from tallystick.surfaces.api.routes import (
     stripe,
     telling,
     tokens,
+    transfers,
     usage,
     webhooks,
     workspaces,
 )
+from tallystick.surfaces.pages import frame, payment
 
 ALL: tuple[Routes, ...] = (
     health.ROUTES,
+    payments.ROUTES,
     people.ROUTES,
     workspaces.ROUTES,
     clocks.ROUTES,
@@ -47,9 +52,11 @@ ALL: tuple[Routes, ...] = (
     tokens.ROUTES,
     resources.ROUTES,
     prices.ROUTES,
+    plans.ROUTES,
     receipts.ROUTES,
     estimates.ROUTES,
     events.ROUTES,
+    transfers.ROUTES,
     usage.ROUTES,
     balances.ROUTES,
     banners.ROUTES,
@@ -71,6 +78,8 @@ ALL: tuple[Routes, ...] = (
     runners.ROUTES,
     stripe.ROUTES,
     telling.ROUTES,
+    frame.ROUTES,
+    payment.ROUTES,
 )
 
 
