@@ -88,9 +88,9 @@ async def used_of(database: Database, invoice: Invoice) -> list[Used]:
         return await store.used(conn, invoice.workspace_id, invoice.id)
 
 
-def charge(own_id: str, credits: str, moment: dt.datetime, **data: Any) -> dict[str, Any]:
+def charge(own_id: str, amount: str, moment: dt.datetime, **data: Any) -> dict[str, Any]:
     """A report of so many credits, used at `moment`."""
-    return {"type": "direct.charge", "id": own_id, "quantity": credits, "at": moment, **data}
+    return {"type": "direct.charge", "id": own_id, "quantity": amount, "at": moment, **data}
 
 
 __all__ = ["NANO", "Decimal", "replace", "subscriptions"]

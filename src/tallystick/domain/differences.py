@@ -35,6 +35,12 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "deploymentTimeDoubled": "time of a deployment that more than one usage event charges",
         "deploymentTimeUnfounded": "time that is charged and in which nothing was Deployed on that hardware",
         "deploymentTimeDiffers": "a day of a deployment whose time or credits its usage events do not give",
+        "invoiceDiffers": "an invoice whose sums, taxes or credit notes its lines do not give",
+        "invoiceUsageDiffers": "usage on an invoice that its charges do not give, or that another one lists",
+        "numberGap": "a series of invoices with a number that is missing or stands twice",
+        "moneyUnbalanced": "a movement of money whose entries do not sum to zero",
+        "moneyDiffers": "an account of a purchase's money that its price and what was used of it do not give",
+        "purchaseDiffers": "a purchase that its grant, its invoice or the ledger do not give",
         "bucketDiffers": "a total under another key than its dimensions give",
     }
 )
@@ -82,6 +88,9 @@ _NANO: Final = frozenset(
         "spent",
         "held",
         "kept",
+        "taken",
+        "recognised_used",
+        "recognised_expired",
     }
 )
 

@@ -1,9 +1,9 @@
 """`tally verify`: re-derives everything that is stored twice, and tells each difference (row E2).
 
 Keys → events → charges → ledger transactions → balances and grants → daily and hourly totals; price versions, the
-counters of tiered prices, holds, the use of budgets and the time of deployments beside them. It only reads. Each
-workspace is looked at in one snapshot, which it shares with others when they are small; no check compares two
-workspaces. Ingest goes on meanwhile; memory does not grow with what is checked.
+counters of tiered prices, holds, the use of budgets, the time of deployments and invoices beside them. It only reads.
+Each workspace is looked at in one snapshot, which it shares with others when they are small; no check but that of
+invoices' numbers compares two workspaces. Ingest goes on meanwhile; memory does not grow with what is checked.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uuid import UUID
 from tallystick.domain.differences import Difference
 from tallystick.domain.metering.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify import budgets, charges, holds, ledger, prices, running, totals
+from tallystick.queries.verify import budgets, charges, holds, invoices, ledger, money, prices, running, totals
 from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
@@ -46,6 +46,8 @@ async def verify(
     checked = Checked() if checked is None else checked
     async with database.read() as conn:
         book = await prices.check(conn, checked, tell)
+        if workspace_id is None:
+            await invoices.check_numbers(conn, tell)
         wanted = await prices.workspaces(conn, workspace_id)
     if workspace_id is not None and not wanted:
         raise TallystickError("workspaceNotFound", "There is no such workspace.", workspaceUuid=str(workspace_id))
@@ -85,6 +87,8 @@ async def _verify_group(database: Database, group: Group, rerating: Rerating, ho
                     await ledger.check(second, check)
                     await holds.check(second, check)
                     await running.check(second, check)
+                    await money.check(second, check)
+                    await invoices.check(second, check)
 
             tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, group, rerating))]
             try:

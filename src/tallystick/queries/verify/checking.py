@@ -24,6 +24,8 @@ class Checked:
     holds: int = 0
     budgets: int = 0
     deployments: int = 0
+    purchases: int = 0
+    invoices: int = 0
 
 
 @dataclass(slots=True)
