@@ -197,6 +197,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "open_invoice_link": Row(EVERYBODY, 404, parts={"link": "none.ours"}),
     "get_subscription": Row(READERS, 200),
     "buy_credits": Row(ADMINS, 200, body={"credits": 100}, params={"preview": "true"}),
+    "create_credits_checkout_session": Row(ADMINS, 201),
+    "get_checkout_page": Row(EVERYBODY, 404, parts={"token": "nonsense"}),
+    "post_checkout_page": Row(EVERYBODY, 404, parts={"token": "nonsense"}),
     "list_purchases": Row(READERS, 200),
     "get_purchase": Row(READERS, 404, parts={"uuid": str(NOBODY)}),
     "refund_purchase": Row(

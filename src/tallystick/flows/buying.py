@@ -23,9 +23,10 @@ from tallystick.domain.billing.purchases import (
 from tallystick.domain.billing.revenue import Burnt, refund_of
 from tallystick.domain.credits.grants import CREDITS
 from tallystick.flows import accounts as customers
-from tallystick.flows import due, invoicing, payments, purchases, revenue, reversals
+from tallystick.flows import due, invoicing, links, payments, purchases, revenue, reversals
 from tallystick.flows.billing import Billing
 from tallystick.flows.budgets import Author
+from tallystick.flows.links import Link
 from tallystick.gateways.payments.stripe_objects import INVOICE, PAYMENT, WORKSPACE
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
@@ -35,6 +36,9 @@ from tallystick.store import payments as payment_store
 from tallystick.store import purchases as store
 from tallystick.store.database import Connection, Database
 from tallystick.store.idempotency import once
+
+PAGE_PURPOSE: Final = "checkout"
+PAGE_PATH: Final = "/buy"
 
 _PLACE: Final = 1
 """The line of a purchase's invoice: it has no other."""
@@ -137,6 +141,27 @@ async def collect(
         ids=ids,
         purpose="topup" if purchase.is_automatic else "purchase",
     )
+
+
+async def page_link(
+    database: Database,
+    billing: Billing,
+    workspace_id: UUID,
+    *,
+    base_url: str,
+    real_now: dt.datetime,
+    ids: Ids,
+) -> str:
+    """The signed address of our own page on which credits are bought, good for some minutes of the machine's time.
+
+    Whoever pays by bank transfer sees there where to; others pay by the method on file, or on their provider's page.
+    Raises `subscriptionNotFound`.
+    """
+    async with database.read(workspace_id) as conn:
+        await _check_workspace(conn, workspace_id)
+    expires_at = real_now + dt.timedelta(seconds=billing.settings.portal_seconds)
+    text = await links.sign(database, Link(PAGE_PURPOSE, workspace_id, expires_at), now=real_now, ids=ids)
+    return f"{base_url.rstrip('/')}{PAGE_PATH}/{text}"
 
 
 async def checkout(

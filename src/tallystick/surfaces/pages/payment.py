@@ -148,7 +148,7 @@ async def _page(
         by_transfer=overview.account.provider == "offline",
         references={one.id: shown(creditor_reference(one.number or "")) for one in owed},
         bank=billing.bank,
-        method=_method(overview.account.method),
+        method=method_text(overview.account.method),
         history=[_row(one, overview) for one in overview.payments],
         form=form or _form(overview.account),
         form_token=signed,
@@ -184,7 +184,7 @@ def _row(one: ShownPayment, overview: Overview) -> _Row:
     return _Row(
         day=day(at, overview.workspace.zone),
         number=one.invoice_number,
-        how=_method(payment.method) or "Bank transfer",
+        how=method_text(payment.method) or "Bank transfer",
         status=status,
         tone=tone,
         why=payment.error_message or "" if payment.status == FAILED else "",
@@ -193,7 +193,7 @@ def _row(one: ShownPayment, overview: Overview) -> _Row:
     )
 
 
-def _method(method: Method | None) -> str:
+def method_text(method: Method | None) -> str:
     """`Visa ending in 4242, 04/2027`."""
     if method is None:
         return ""

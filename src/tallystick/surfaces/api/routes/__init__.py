@@ -39,7 +39,7 @@ from tallystick.surfaces.api.routes import (
     webhooks,
     workspaces,
 )
-from tallystick.surfaces.pages import frame, payment
+from tallystick.surfaces.pages import checkout, frame, payment
 
 ALL: tuple[Routes, ...] = (
     health.ROUTES,
@@ -80,6 +80,7 @@ ALL: tuple[Routes, ...] = (
     telling.ROUTES,
     frame.ROUTES,
     payment.ROUTES,
+    checkout.ROUTES,
 )
 
 

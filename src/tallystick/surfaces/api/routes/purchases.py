@@ -22,6 +22,7 @@ from tallystick.queries.purchases import ShownPurchase
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import OPERATOR, requires
 from tallystick.surfaces.api.routes.billing import on_wire as subscription_on_wire
+from tallystick.surfaces.api.routes.payments import base_url
 from tallystick.wire import billing
 from tallystick.wire import purchases as wire
 from tallystick.wire.amounts import Credits
@@ -60,6 +61,24 @@ async def buy_credits(call: Call, query: wire.BuyQuery, body: wire.BuyCredits) -
         return Reply(wire.QuoteAnswer(preview=quote_on_wire(quote)))
     bought = await buying.buy(runtime.database, runtime.billing, body.credits.nano, author(call, body))
     return Reply(await _answer(call, call.workspace_id, bought.id), status=201)
+
+
+@ROUTES.post("/v1/billing/subscriptions/creditsCheckoutSessions", _WRITE, errors=("subscriptionNotFound",))
+async def create_credits_checkout_session(call: Call) -> wire.CheckoutSessionAnswer:
+    """The address of a page on which the quantity is chosen and bought, signed and good for `TALLY_PORTAL_SECONDS`.
+
+    It shows price and tax before, then the invoice: it is charged to the method on file, or paid on the provider's
+    page, or by bank transfer with the reference that stands there.
+    """
+    url = await buying.page_link(
+        call.runtime.database,
+        call.runtime.billing,
+        call.workspace_id,
+        base_url=base_url(call),
+        real_now=call.received_at,
+        ids=call.ids,
+    )
+    return wire.CheckoutSessionAnswer(checkout_session=wire.CheckoutSession(url=url))
 
 
 @ROUTES.get("/v1/purchases", _READ)
