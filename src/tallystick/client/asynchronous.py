@@ -25,6 +25,8 @@ from tallystick.client import (
     telling,
     webhooks,
 )
+from tallystick.client import payments as payment_calls
+from tallystick.client import plans as plan_calls
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -192,7 +194,33 @@ class AsyncClient:
     create_grant = async_method(calls.create_grant)
     price_versions = async_method(calls.price_versions)
     add_price = async_method(calls.add_price)
-    plans = async_method(calls.plans)
+    plans = async_method(plan_calls.plans)
+    add_plan = async_method(plan_calls.add_plan)
+    retire_plan = async_method(plan_calls.retire_plan)
+    migrate_plan = async_method(plan_calls.migrate_plan)
+    entitlements = async_method(plan_calls.entitlements)
+    change_plan = async_method(plan_calls.change_plan)
+    preview_plan = async_method(plan_calls.preview_plan)
+    revoke_change = async_method(plan_calls.revoke_change)
+    cancel_subscription = async_method(plan_calls.cancel_subscription)
+    start_trial = async_method(plan_calls.start_trial)
+    pause_subscription = async_method(plan_calls.pause_subscription)
+    resume_subscription = async_method(plan_calls.resume_subscription)
+    put_overage_cap = async_method(plan_calls.put_overage_cap)
+    put_overage_behaviors = async_method(plan_calls.put_overage_behaviors)
+    close_workspace = async_method(plan_calls.close_workspace)
+    payments = async_method(payment_calls.payments)
+    credit_card = async_method(payment_calls.credit_card)
+    create_portal_session = async_method(payment_calls.create_portal_session)
+    create_setup_intent = async_method(payment_calls.create_setup_intent)
+    put_payment_method = async_method(payment_calls.put_payment_method)
+    billing_account = async_method(payment_calls.billing_account)
+    put_billing_account = async_method(payment_calls.put_billing_account)
+    mark_paid = async_method(payment_calls.mark_paid)
+    refund_payment = async_method(payment_calls.refund_payment)
+    import_statement = async_method(payment_calls.import_statement)
+    bank_transactions = async_method(payment_calls.bank_transactions)
+    match_bank_transaction = async_method(payment_calls.match_bank_transaction)
     place_hold = async_method(hold_calls.place_hold)
     get_hold = async_method(hold_calls.hold)
     list_holds = async_method(hold_calls.holds)

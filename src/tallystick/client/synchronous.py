@@ -26,6 +26,8 @@ from tallystick.client import (
     telling,
     webhooks,
 )
+from tallystick.client import payments as payment_calls
+from tallystick.client import plans as plan_calls
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -200,7 +202,33 @@ class Client:
     create_grant = method(calls.create_grant)
     price_versions = method(calls.price_versions)
     add_price = method(calls.add_price)
-    plans = method(calls.plans)
+    plans = method(plan_calls.plans)
+    add_plan = method(plan_calls.add_plan)
+    retire_plan = method(plan_calls.retire_plan)
+    migrate_plan = method(plan_calls.migrate_plan)
+    entitlements = method(plan_calls.entitlements)
+    change_plan = method(plan_calls.change_plan)
+    preview_plan = method(plan_calls.preview_plan)
+    revoke_change = method(plan_calls.revoke_change)
+    cancel_subscription = method(plan_calls.cancel_subscription)
+    start_trial = method(plan_calls.start_trial)
+    pause_subscription = method(plan_calls.pause_subscription)
+    resume_subscription = method(plan_calls.resume_subscription)
+    put_overage_cap = method(plan_calls.put_overage_cap)
+    put_overage_behaviors = method(plan_calls.put_overage_behaviors)
+    close_workspace = method(plan_calls.close_workspace)
+    payments = method(payment_calls.payments)
+    credit_card = method(payment_calls.credit_card)
+    create_portal_session = method(payment_calls.create_portal_session)
+    create_setup_intent = method(payment_calls.create_setup_intent)
+    put_payment_method = method(payment_calls.put_payment_method)
+    billing_account = method(payment_calls.billing_account)
+    put_billing_account = method(payment_calls.put_billing_account)
+    mark_paid = method(payment_calls.mark_paid)
+    refund_payment = method(payment_calls.refund_payment)
+    import_statement = method(payment_calls.import_statement)
+    bank_transactions = method(payment_calls.bank_transactions)
+    match_bank_transaction = method(payment_calls.match_bank_transaction)
     place_hold = method(hold_calls.place_hold)
     get_hold = method(hold_calls.hold)
     list_holds = method(hold_calls.holds)
