@@ -19,8 +19,6 @@ usage_app = new_app("What was used, day by day.")
 subscription_app = new_app("The plan, its period and its credits.")
 billing_app.add_typer(usage_app, name="usage")
 billing_app.add_typer(subscription_app, name="subscription")
-invoices_app = new_app("Invoices and credit notes.")
-billing_app.add_typer(invoices_app, name="invoices")
 
 
 def _usage_rows(answer: Any) -> list[list[object]]:
@@ -111,5 +109,5 @@ holds.add_commands(billing_app)
 banners.add_commands(billing_app)
 invoices.add_commands(billing_app, subscription_app)
 subscriptions.add_commands(subscription_app)
-documents.add_commands(invoices_app)
+documents.add_commands(invoices.invoices_app)
 payments.add_commands(billing_app, subscription_app)
