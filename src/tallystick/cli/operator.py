@@ -1,4 +1,4 @@
-"""`tally workspace | credits | price | plan`: what an operator does."""
+"""`tally workspace | credits | price`: what an operator does."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
@@ -16,11 +16,7 @@ if TYPE_CHECKING:
 workspace_app = new_app("For operators: create and list workspaces.")
 credits_app = new_app("For operators: grant, correct and end credits and tool runs.")
 price_app = new_app("Prices: list versions, and add one as an operator.")
-plan_app = new_app("Plans and what they include.")
 
-_PLANS: Final = listed(
-    "plans", "plan", "version", "price", "currency", "cadence", "includedCredits", "includedToolRuns", "runQuota"
-)
 _PRICES: Final = listed("prices", "target", "validFrom", "model", "rates", "origin")
 _GRANTS: Final = listed("grants", "uuid", "unit", "source", "amount", "remaining", "priority", "expiresAt", "reason")
 _WORKSPACES: Final = listed("workspaces", "name", "uuid", "key", "email", "createdAt")
@@ -80,6 +76,33 @@ def list_workspaces(
     from tallystick.client import calls
 
     return calls.workspaces(key=key, limit=limit, offset=offset)
+
+
+@client_command(workspace_app, "close", as_operator=True)
+def close_workspace(
+    workspace: Annotated[str, typer.Argument(help="The workspace's UUID.")],
+    bought_credits: Annotated[
+        str, typer.Option("--bought-credits", help="refund or forfeit: what becomes of the rest that was paid for.")
+    ],
+    reason: Reason,
+    idempotency_key: IdempotencyKey = None,
+) -> "Call[Any]":
+    """Close a workspace for good: holds are voided, deployments stop, the last invoice is made.
+
+    Its ledger and invoices are kept; personal data is blanked after TALLY_CLOSED_DATA_DAYS.
+
+    \b
+    Example:
+      tally workspace close 0191e0c2-5d3f-7b6e-8a51-3f0f6a1c2d4e --bought-credits refund --reason "asked by the owner"
+    """
+    from tallystick.client import plans
+
+    return plans.close_workspace(
+        uuid(workspace, "WORKSPACE"),
+        bought_credits=choice(bought_credits, ("refund", "forfeit"), "--bought-credits"),
+        reason=reason,
+        idempotency_key=idempotency_key,
+    )
 
 
 @client_command(credits_app, "grant", as_operator=True)
@@ -250,24 +273,6 @@ def add_price(
     except msgspec.MsgspecError as error:
         raise typer.BadParameter(f"not a JSON object: {error}.", param_hint="--rates") from None
     return calls.add_price(target, model, parsed, valid_from=instant(valid_from, "--valid-from"), reason=reason)
-
-
-@plan_app.callback()
-def plan() -> None:
-    pass
-
-
-@client_command(plan_app, "list", table=_PLANS, as_operator=True)
-def list_plans() -> "Call[Any]":
-    """Print the plans with their current versions.
-
-    \b
-    Example:
-      tally plan list --format table
-    """
-    from tallystick.client import calls
-
-    return calls.plans()
 
 
 def uuid(text: str, option: str) -> UUID:

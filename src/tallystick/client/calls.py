@@ -237,8 +237,3 @@ def add_price(
     """For operators: append a price version, from the beginning of time without `valid_from`."""
     body = prices.AddPrice(target=target, model=model, rates=dict(rates), valid_from=valid_from, reason=reason)
     return _post("/v1/prices", prices.PriceAnswer, body)
-
-
-def plans() -> Call[prices.PlansAnswer]:
-    """The plans with their current versions."""
-    return _get("/v1/plans", prices.PlansAnswer)

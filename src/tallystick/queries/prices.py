@@ -1,11 +1,10 @@
-"""What things cost: price versions, the one in force at an instant, plan versions and meters."""
+"""What things cost: price versions, the one in force at an instant, and meters."""
 
 import datetime as dt
 from dataclasses import fields
 from typing import Final
 from uuid import UUID
 
-from tallystick.domain.billing.plans import PlanVersion
 from tallystick.domain.metering.meters import Meter
 from tallystick.domain.metering.prices import PriceVersion
 from tallystick.store.database import Database, Row
@@ -40,12 +39,6 @@ async def price_in_force(database: Database, targets: tuple[str, ...], at: dt.da
         cursor = await conn.execute(SQL["price_in_force"], {"targets": list(targets), "at": at})
         row = await cursor.fetchone()
     return None if row is None else _version_of(row)
-
-
-async def plan_versions(database: Database) -> list[PlanVersion]:
-    """Every plan version, by plan and version."""
-    async with database.read() as conn:
-        return [PlanVersion(**row) for row in await (await conn.execute(SQL["plan_versions"])).fetchall()]
 
 
 async def meters(database: Database) -> list[Meter]:

@@ -35,11 +35,5 @@ ORDER BY array_position(%(targets)s::text[], p.target),
     array_position(ARRAY['operator', 'shipped', 'public'], p.origin), p.valid_from DESC
 LIMIT 1;
 
--- name: plan_versions
-SELECT id, plan, version, name, cadence, price_minor, currency, included_credits, included_tool_runs, run_quota,
-    at_zero, rollover_share_ppm, features, created_at, workspace_id, overage_price, trial_days, retired_at
-FROM plan_version
-ORDER BY plan, version;
-
 -- name: meters
 SELECT type, category, slug, unit, builtin FROM meter ORDER BY type;

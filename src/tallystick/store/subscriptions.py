@@ -88,8 +88,10 @@ async def retire(conn: Connection, plan_version_id: UUID, now: dt.datetime) -> N
     await conn.execute(SQL["retire"], {"id": plan_version_id, "now": now})
 
 
-async def migrate(conn: Connection, to: PlanVersion, workspace_ids: Collection[UUID] | None, now: dt.datetime) -> int:
-    """Put who is on an older version of the same plan and cadence on `to` from the next period on; how many.
+async def migrate(
+    conn: Connection, to: PlanVersion, workspace_ids: Collection[UUID] | None, now: dt.datetime
+) -> dict[UUID, dt.datetime]:
+    """Put who is on an older version of the same plan and cadence on `to` from the next period on: whom, and when.
 
     Who asked for another change keeps it. None: every workspace.
     """
@@ -103,7 +105,19 @@ async def migrate(conn: Connection, to: PlanVersion, workspace_ids: Collection[U
         "workspace_ids": None if workspace_ids is None else sorted(workspace_ids),
         "now": now,
     }
-    return (await conn.execute(SQL["migrate"], given)).rowcount
+    rows = await (await conn.execute(SQL["migrate"], given)).fetchall()
+    return {row["workspace_id"]: row["ends_at"] for row in rows}
+
+
+async def lock_person(conn: Connection, person_id: UUID) -> None:
+    """Hold off others who count what the same person owns."""
+    await conn.execute(SQL["lock_person"], {"person_id": person_id})
+
+
+async def plans_owned(conn: Connection, person_id: UUID) -> list[PlanVersion]:
+    """The plan of each open workspace that a person owns."""
+    rows = await (await conn.execute(SQL["plans_owned"], {"person_id": person_id})).fetchall()
+    return [plan_of(row) for row in rows]
 
 
 async def insert_subscription(

@@ -43,13 +43,29 @@ UPDATE plan_version SET retired_at = %(now)s::timestamptz WHERE id = %(id)s::uui
 UPDATE subscription AS s
 SET pending_plan_version_id = %(to)s::uuid, pending_kind = 'migration', pending_at = %(now)s::timestamptz,
     updated_at = %(now)s::timestamptz
-FROM plan_version AS p
-WHERE p.id = s.plan_version_id AND s.ended_at IS NULL AND p.plan = %(plan)s::text
+FROM plan_version AS p, billing_period AS b
+WHERE p.id = s.plan_version_id AND s.ended_at IS NULL AND b.workspace_id = s.workspace_id
+    AND b.subscription_id = s.id AND b.closed_at IS NULL AND p.plan = %(plan)s::text
     AND p.version < %(version)s::int AND p.cadence = %(cadence)s::text AND p.currency = %(currency)s::text
     AND (s.pending_kind IS NULL OR s.pending_kind = 'migration')
     AND (CASE WHEN %(workspace_id)s::uuid IS NULL THEN p.workspace_id IS NULL
         ELSE s.workspace_id = %(workspace_id)s::uuid END)
     AND (%(workspace_ids)s::uuid[] IS NULL OR s.workspace_id = ANY(%(workspace_ids)s::uuid[]))
+RETURNING s.workspace_id, b.ends_at
+
+-- name: lock_person
+SELECT id FROM person WHERE id = %(person_id)s::uuid FOR UPDATE
+
+-- name: plans_owned
+SELECT p.id, p.plan, p.version, p.name, p.cadence, p.price_minor, p.currency, p.included_credits,
+    p.included_tool_runs, p.run_quota, p.at_zero, p.rollover_share_ppm, p.features, p.created_at, p.workspace_id,
+    p.overage_price, p.trial_days, p.retired_at
+FROM member AS m
+JOIN workspace AS w ON w.id = m.workspace_id AND w.closed_at IS NULL
+JOIN subscription AS s ON s.workspace_id = m.workspace_id AND s.ended_at IS NULL
+JOIN plan_version AS p ON p.id = s.plan_version_id
+WHERE m.person_id = %(person_id)s::uuid AND m.role = 'owner'
+ORDER BY s.workspace_id
 
 -- name: insert_subscription
 INSERT INTO subscription (workspace_id, id, plan_version_id, status, anchor_at, started_at, updated_at)

@@ -17,11 +17,123 @@ class OverageBehavior(Wire):
     action: OverageAction
 
 
+class OverageBehaviors(Wire):
+    credits_overage_behaviors: list[OverageBehavior]
+
+
+class OverageCap(Wire):
+    """Credits beyond the balance in one period, invoiced in arrears; null: as the plan has it by itself."""
+
+    credits: Credits | None
+
+
+class FutureChange(Wire):
+    """What comes at `effectiveAt`, the period's end: another plan (`downgrade`, `migration`), or with `cancel` Free.
+
+    Of a plan `fixedPrice` is in minor units, `creditsCount` what it includes.
+    """
+
+    change: Literal["downgrade", "cancel", "migration"]
+    effective_at: dt.datetime
+    requested_at: dt.datetime
+    plan: Literal["self-serve", "enterprise"]
+    plan_key: str
+    plan_version_uuid: UUID | None
+    cadence: str | None
+    fixed_price: int | None
+    currency: str | None
+    credits_count: Credits | None
+
+
+class TopUp(Wire):
+    """Automatic top-up that is on."""
+
+    credits_count: Credits
+    threshold: Credits
+
+
+class ChangePlan(Wire):
+    """What is wanted, each left out where it may stay or be any: the credits that the plan includes, its cadence, and
+    ours, its key; `self-serve` is any but Enterprise."""
+
+    credits_count: Credits | None = None
+    cadence: str | None = None
+    plan: str | None = None
+
+
+class ChangePlanQuery(Wire):
+    """`preview`: only say what the change would do."""
+
+    preview: bool = False
+
+
+class PreviewLine(Wire):
+    """`amount` in minor units, net of tax; below zero what comes off."""
+
+    description: str
+    amount: int
+    period_start: dt.datetime | None
+    period_end: dt.datetime | None
+
+
+class Preview(Wire):
+    """What a change of plan would do: `when` now, periodEnd, or unchanged. Amounts of today's invoice in minor units;
+    null where none is made today. `credits` and `toolRuns` are what would be given at once."""
+
+    when: Literal["now", "periodEnd", "unchanged"]
+    effective_at: dt.datetime | None
+    plan_key: str
+    plan_version_uuid: UUID
+    plan_name: str
+    cadence: str
+    fixed_price: int
+    currency: str
+    lines: list[PreviewLine]
+    net: int | None
+    tax: int | None
+    total: int | None
+    credits: Credits
+    tool_runs: Credits
+
+
+class PreviewAnswer(Wire):
+    preview: Preview
+
+
+class StartTrial(Wire):
+    plan: str = "pro"
+
+
+class Reasoned(Wire):
+    reason: str
+
+
+class CloseWorkspace(Wire):
+    """`boughtCredits`: what becomes of the rest of those that were paid for."""
+
+    bought_credits: Literal["refund", "forfeit"]
+    reason: str
+
+
+class Closed(Wire):
+    """What a closing did: holds voided, deployments stopped, credits forfeited or given back, the last invoice."""
+
+    workspace_uuid: UUID
+    closed_at: dt.datetime
+    holds_voided: int
+    deployments_stopped: int
+    credits_forfeited: Credits
+    refunded: int
+    currency: str
+    invoice_uuid: UUID | None
+
+
 class Subscription(Wire):
     """`fixedPrice` is in minor units; remaining included credits are available - used, and may be negative.
 
-    The three counts are rule M22's. `planKey`, `currency` and the period are ours, the other fields those of a public
-    client library; what has no use yet holds its empty value.
+    The three counts are rule M22's. `planKey`, `planVersionUuid`, `currency`, the period, the trial, `hasPaymentMethod`
+    and the overage cap are ours, the other fields those of a public client library; what has no use for us holds its
+    empty value.
     """
 
     uuid: UUID
@@ -33,6 +145,8 @@ class Subscription(Wire):
     subscription_status: str
     plan: Literal["self-serve", "enterprise"]
     plan_key: str
+    plan_version_uuid: UUID
+    plan_name: str
     cadence: str
     fixed_price: int
     currency: str
@@ -42,10 +156,14 @@ class Subscription(Wire):
     additional_available_credits_count: Credits
     has_credits: bool
     has_pending_change: bool
-    future_change: dict[str, Any] | None
-    topup: dict[str, Any] | None
+    future_change: FutureChange | None
+    topup: TopUp | None
     credits_overage_behaviors: list[OverageBehavior]
     credits_consumption_behaviors: list[dict[str, Any]]
+    overage_cap: Credits | None
+    has_payment_method: bool
+    trial_ends_at: dt.datetime | None
+    trial_used: bool
     start_at: dt.datetime
     period_start_at: dt.datetime
     reset_at: dt.datetime

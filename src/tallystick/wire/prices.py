@@ -1,10 +1,9 @@
-"""Prices, plans and meters on the wire."""
+"""Prices and meters on the wire."""
 
 import datetime as dt
 from typing import Any
 from uuid import UUID
 
-from tallystick.wire.amounts import Credits
 from tallystick.wire.identity import Page, Wire
 
 
@@ -45,28 +44,6 @@ class PriceAnswer(Wire):
 
 class PricesAnswer(Wire):
     prices: list[Price]
-
-
-class Plan(Wire):
-    """`price` in minor units of `currency` per cadence; `runQuota` null: runs are not counted."""
-
-    uuid: UUID
-    plan: str
-    version: int
-    name: str
-    cadence: str
-    price: int
-    currency: str
-    included_credits: Credits
-    included_tool_runs: Credits
-    run_quota: int | None
-    at_zero: str
-    rollover_share_ppm: int
-    features: dict[str, Any]
-
-
-class PlansAnswer(Wire):
-    plans: list[Plan]
 
 
 class AddMeter(Wire):

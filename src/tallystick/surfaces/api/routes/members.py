@@ -24,7 +24,7 @@ async def list_members(call: Call) -> wire.MembersAnswer:
 @ROUTES.post(
     _PATH,
     requires(MEMBERS_WRITE),
-    errors=("memberAlreadyExists", "ownerRequired", "rightsExceeded", "unknownPermission"),
+    errors=("memberAlreadyExists", "ownerRequired", "rightsExceeded", "unknownPermission", "workspaceLimitReached"),
 )
 async def add_member(call: Call, body: wire.AddMember) -> wire.MemberAnswer:
     """Add a person by e-mail. The names are used only when nobody with this e-mail is known yet."""
@@ -42,6 +42,7 @@ async def add_member(call: Call, body: wire.AddMember) -> wire.MemberAnswer:
         workspace_id=call.workspace_id,
         now=call.now,
         ids=call.ids,
+        free_workspaces=call.runtime.settings.free_workspaces_max,
     )
     return wire.MemberAnswer(
         member=_on_wire(identity.Member(member, person.email, person.first_name, person.last_name, call.now))
@@ -51,7 +52,14 @@ async def add_member(call: Call, body: wire.AddMember) -> wire.MemberAnswer:
 @ROUTES.put(
     f"{_PATH}/{{uuid}}",
     requires(MEMBERS_WRITE),
-    errors=("lastOwner", "memberNotFound", "ownerRequired", "rightsExceeded", "unknownPermission"),
+    errors=(
+        "lastOwner",
+        "memberNotFound",
+        "ownerRequired",
+        "rightsExceeded",
+        "unknownPermission",
+        "workspaceLimitReached",
+    ),
 )
 async def change_member(call: Call, uuid: UUID, body: wire.ChangeMember) -> wire.MemberAnswer:
     """Give a member another role or other custom permissions; their tokens follow at once."""
@@ -64,6 +72,7 @@ async def change_member(call: Call, uuid: UUID, body: wire.ChangeMember) -> wire
         workspace_id=call.workspace_id,
         now=call.now,
         ids=call.ids,
+        free_workspaces=call.runtime.settings.free_workspaces_max,
     )
     everybody = await identity.members(call.runtime.database, call.workspace_id)
     return wire.MemberAnswer(member=next(_on_wire(m) for m in everybody if m.membership.person_id == uuid))

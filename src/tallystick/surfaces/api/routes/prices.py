@@ -1,8 +1,7 @@
-"""Prices, plans and meters: read by who may see bills, appended by the operator."""
+"""Prices and meters: read by who may see bills, appended by the operator."""
 
 from decimal import Decimal
 
-from tallystick.domain.billing.plans import PlanVersion
 from tallystick.domain.identity.rights import BILLING_READ
 from tallystick.domain.metering.meters import Meter
 from tallystick.domain.metering.prices import BEGINNING, PriceVersion
@@ -13,7 +12,6 @@ from tallystick.queries import prices as queries
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import OPERATOR, requires
 from tallystick.wire import prices as wire
-from tallystick.wire.amounts import Credits
 
 ROUTES = Routes("Prices")
 
@@ -57,12 +55,6 @@ async def add_price(call: Call, body: wire.AddPrice) -> wire.PriceAnswer:
     return wire.PriceAnswer(price=price_on_wire(version, whole=True))
 
 
-@ROUTES.get("/v1/plans", _READER)
-async def list_plans(call: Call) -> wire.PlansAnswer:
-    """Every plan version, by plan and version; new subscriptions get the latest of a plan."""
-    return wire.PlansAnswer(plans=[_plan_on_wire(plan) for plan in await queries.plan_versions(call.runtime.database)])
-
-
 @ROUTES.get("/v1/meters", _READER)
 async def list_meters(call: Call) -> wire.MetersAnswer:
     """Every type of usage event, with the category and slug of its charges."""
@@ -95,24 +87,6 @@ def price_on_wire(version: PriceVersion, *, whole: bool) -> wire.Price:
         source=version.source,
         source_text=version.source_text if whole else None,
         created_at=version.created_at,
-    )
-
-
-def _plan_on_wire(plan: PlanVersion) -> wire.Plan:
-    return wire.Plan(
-        uuid=plan.id,
-        plan=plan.plan,
-        version=plan.version,
-        name=plan.name,
-        cadence=plan.cadence,
-        price=plan.price_minor,
-        currency=plan.currency,
-        included_credits=Credits(plan.included_credits),
-        included_tool_runs=Credits(plan.included_tool_runs),
-        run_quota=plan.run_quota,
-        at_zero=plan.at_zero,
-        rollover_share_ppm=plan.rollover_share_ppm,
-        features=plan.features,
     )
 
 

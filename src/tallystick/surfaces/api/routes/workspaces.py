@@ -24,6 +24,7 @@ ROUTES = Routes("Workspaces")
         "invalidTime",
         "invalidZone",
         "workspaceKeyTaken",
+        "workspaceLimitReached",
     ),
 )
 async def create_workspace(call: Call, body: wire.CreateWorkspace) -> wire.WorkspaceCreated:
@@ -45,6 +46,7 @@ async def create_workspace(call: Call, body: wire.CreateWorkspace) -> wire.Works
         request=request,
         now=born,
         ids=call.ids,
+        free_workspaces=settings.free_workspaces_max,
     )
     return wire.WorkspaceCreated(workspace=workspace_on_wire(created.workspace), admin_token=created.token)
 
