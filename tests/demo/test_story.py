@@ -25,10 +25,11 @@ from tallystick.demo.story import Beginning
 from tallystick.domain.deployments.tabs import parse_span
 from tallystick.domain.metering.events import RUNNING_SOURCE
 from tallystick.domain.metering.metrics import Range
+from tallystick.flows import collecting
 from tallystick.kernel.clock import FrozenClock
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries import balances, discovery, subscriptions, tabs, usage
+from tallystick.queries import balances, discovery, invoices, subscriptions, tabs, usage
 from tallystick.runtime import Runtime
 from tallystick.settings import Settings
 from tests.make import differences, rows
@@ -101,6 +102,32 @@ async def test_the_current_period_is_between_60_and_70_percent_used(runtime: Run
     found = await subscriptions.subscription(runtime.database, told.workspace_id)
     assert (found.plan, found.status, END in found.period) == ("pro", "active", True)
     assert (found.counts.available, found.counts.used) == (10_000 * NANO, money.used)
+
+
+async def test_every_past_period_has_an_invoice_that_is_paid(runtime: Runtime, told: Beginning) -> None:
+    found = await invoices.invoices(runtime.database, told.workspace_id)
+    assert len(found) == story.PERIODS_BEFORE
+    for one in found:
+        assert one.buyer is not None
+        assert (one.status, one.total_minor, one.paid_minor, one.next_at) == ("paid", 9_900, 9_900, None)
+        assert one.period_end is not None and one.issued_at is not None and one.paid_at is not None
+        assert one.period_end < one.issued_at < one.paid_at < told.end
+        assert (one.buyer.name, one.buyer.reference) == ("Lumen & Oak, Inc.", "LO-2204")
+    assert [one.number for one in found] == ["INV-000003", "INV-000002", "INV-000001"]
+    # What was used and known by then is on them, once; what was reported later goes on the next one.
+    listed = await rows(
+        runtime.database, "SELECT sum(credits) AS n FROM invoice_usage WHERE workspace_id = %s", told.workspace_id
+    )
+    used = await rows(
+        runtime.database,
+        "SELECT sum(credits) AS n FROM usage_event WHERE workspace_id = %s AND used_at < %s AND id <= %s",
+        told.workspace_id,
+        found[0].period_end,
+        found[0].charged_through,
+    )
+    assert listed[0]["n"] == used[0]["n"] > 0
+    await collecting.turn(runtime.database, runtime.billing, None, now=END, ids=runtime.ids)
+    assert await invoices.invoices(runtime.database, told.workspace_id) == found
 
 
 async def test_no_past_period_ran_out(runtime: Runtime, told: Beginning) -> None:

@@ -86,11 +86,11 @@ class Stage:
         self._desk = Desk(runtime.database, runtime.catalogs)
         self._ids: dict[str, UUID] = {}
 
-    async def take(self, step: Step) -> None:
+    async def take(self, step: Step, at: dt.datetime) -> None:
         """Ask it, at its own time."""
-        name = f"{step.at.isoformat()} {step.key} {step.asked}"
+        name = f"{at.isoformat()} {step.key} {step.asked}"
         request = RequestKey(self._workspace_id, "demo", name, sha256(name.encode()).digest())
-        author = Author(self._workspace_id, self._actor, request, step.at, self._runtime.ids)
+        author = Author(self._workspace_id, self._actor, request, at, self._runtime.ids)
         if step.new is not None:
             self._ids[step.key] = (await deployments.create(self._desk, step.new, author)).id
             return

@@ -8,6 +8,7 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
@@ -15,8 +16,10 @@ from uuid import UUID
 import msgspec
 
 from tallystick.demo import cast, deployed
+from tallystick.demo.acts import Act
+from tallystick.demo.billed import Accountant
 from tallystick.demo.calendar import DAYS, current_period_start
-from tallystick.demo.deployed import Stage, Step
+from tallystick.demo.deployed import Stage
 from tallystick.demo.generator import SEED, Report, events
 from tallystick.demo.sandbox import sandbox_events
 from tallystick.domain.credits.grants import CREDITS, TOOL_RUNS, GrantTerms
@@ -76,10 +79,8 @@ async def tell(runtime: Runtime, now: dt.datetime, progress: Progress = lambda _
     beginning = await _begin(runtime, now)
     if not await _is_told(runtime, beginning, now, finish=False):
         await _furnish(runtime, beginning)
-        stage = Stage(runtime, beginning.workspace_id, PRINCIPAL.actor)
-        begun = beginning.end - dt.timedelta(days=DAYS)
-        steps = deployed.steps(begun, beginning.end)
-        await _report(runtime, beginning.workspace_id, cast.KEY, _usage(beginning), beginning, progress, stage, steps)
+        acts = _acts(runtime, beginning)
+        await _report(runtime, beginning.workspace_id, cast.KEY, _usage(beginning), beginning, progress, acts)
         story = sandbox_events(SEED, beginning.end - _SANDBOX_AGE, beginning.end)
         await _report(runtime, beginning.sandbox_id, cast.SANDBOX_KEY, story, beginning, lambda _: None)
         await _is_told(runtime, beginning, now, finish=True)
@@ -88,6 +89,17 @@ async def tell(runtime: Runtime, now: dt.datetime, progress: Progress = lambda _
 
 def _usage(beginning: Beginning) -> Iterator[Report]:
     return events(SEED, beginning.end - dt.timedelta(days=DAYS), beginning.end)
+
+
+def _acts(runtime: Runtime, beginning: Beginning) -> list[Act]:
+    """What is deployed, invoiced and paid in the course of the story, in order of time."""
+    stage = Stage(runtime, beginning.workspace_id, PRINCIPAL.actor)
+    steps = deployed.steps(beginning.end - dt.timedelta(days=DAYS), beginning.end)
+    accountant = Accountant(runtime, beginning.workspace_id, PRINCIPAL.actor)
+    turn = current_period_start(beginning.end)
+    ends = [boundary(turn, -back, "UTC") for back in range(PERIODS_BEFORE)]
+    found = [*(Act(step.at, partial(stage.take, step)) for step in steps), *accountant.acts(ends)]
+    return sorted(found, key=lambda act: act.at)
 
 
 def birth(end: dt.datetime) -> dt.datetime:
@@ -159,8 +171,9 @@ def _request(key: str) -> RequestKey:
 
 
 async def _furnish(runtime: Runtime, beginning: Beginning) -> None:
-    """People, resources and the operator's prices, all there before the first event."""
+    """People, who pays, resources and the operator's prices, all there before the first event."""
     born, workspace_id = birth(beginning.end), beginning.workspace_id
+    await Accountant(runtime, workspace_id, PRINCIPAL.actor).say_who_pays(born)
     known = {member.email for member in await identity.members(runtime.database, workspace_id)}
     for member in cast.MEMBERS:
         if member.email not in known:
@@ -202,16 +215,16 @@ async def _report(
     reports: Iterable[Report],
     beginning: Beginning,
     progress: Progress,
-    stage: Stage | None = None,
-    steps: Sequence[Step] = (),
+    acts: Sequence[Act] = (),
 ) -> None:
-    """Book reports in chunks, each at the time of its last one; `steps` are taken on `stage` between those."""
+    """Book reports in chunks, each at the time of its last one; `acts` are taken between those."""
     anchor = birth(beginning.end) if workspace_id == beginning.workspace_id else beginning.end - _SANDBOX_AGE
     done = 0
-    waiting = list(steps)
-    for chunk in _chunks(reports, anchor, [step.at for step in steps]):
-        while stage is not None and waiting and waiting[0].at <= chunk[0].at:
-            await stage.take(waiting.pop(0))
+    waiting = deque(acts)
+    for chunk in _chunks(reports, anchor, [act.at for act in acts]):
+        while waiting and waiting[0].at <= chunk[0].at:
+            act = waiting.popleft()
+            await act.take(act.at)
         now = chunk[-1].at
         batch = Batch([_item(workspace_id, subject, report.event, now) for report in chunk], now)
         await runtime.committer.submit(batch)
