@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.flows import accounts, collecting, links
+from tallystick.flows import accounts, collecting, documents, links
 from tallystick.flows.portal import PURPOSE
 from tallystick.flows.telling import LINKED_FOR
 from tallystick.kernel.errors import TallystickError
@@ -63,6 +63,18 @@ async def test_the_link_of_a_mail_is_good_for_two_weeks_and_for_that_workspace_a
     assert found.workspace_id == workspace
     with pytest.raises(TallystickError, match="expired"):
         await links.check(database, text, PURPOSE, now=NOW + LINKED_FOR)
+
+
+async def test_an_invoice_is_read_by_the_link_of_its_mail(database: Database) -> None:
+    async with empty_outbox(database):
+        workspace = await payer(database, NOW, CardHouse())
+        await person(database, workspace, "owner", NOW)
+        invoice = await owed(database, workspace, 9_900, NOW)
+        await collecting.turn(database, billing(CardHouse()), workspace, now=NOW, ids=IDS)
+        await fan(database, NOW, PUBLIC)
+        [mail] = [one for one in await outbox(database, workspace) if one["kind"] == "invoice.paid"]
+    [text] = set(re.findall(r"https://tally\.acme\.example/v1/documents/(\S+)", mail["plain"]))
+    assert await documents.opened(database, text, now=NOW + DAY) == (workspace, invoice.id)
 
 
 async def test_without_an_address_of_ours_a_letter_about_money_leads_to_support(database: Database) -> None:

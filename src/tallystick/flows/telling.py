@@ -11,10 +11,19 @@ from uuid import UUID
 
 from tallystick.domain.billing.cards import named
 from tallystick.domain.billing.dunning import can_collect
-from tallystick.domain.telling.facts import KINDS, Fact
+from tallystick.domain.telling.facts import (
+    CREDIT_NOTE_ISSUED,
+    CREDITS_PURCHASED,
+    INVOICE_ISSUED,
+    INVOICE_PAID,
+    KINDS,
+    TOP_UP_SUCCEEDED,
+    Fact,
+)
 from tallystick.domain.telling.letters import Circumstances
 from tallystick.domain.telling.mails import Mail, Recipient, dedup_of, mail_id, message_id
 from tallystick.domain.telling.writing import WRITTEN, write
+from tallystick.flows.documents import PURPOSE as INVOICE
 from tallystick.flows.links import Link, sign
 from tallystick.flows.portal import PATH as PAYMENT_PATH
 from tallystick.flows.portal import PURPOSE as PAYMENT
@@ -46,6 +55,11 @@ class Letterhead:
 UNSENT: Final = Letterhead("Tallystick", "localhost", is_sent=False)
 """Of an installation that said nothing about mail."""
 
+
+INVOICE_PATH: Final = "/v1/documents"
+
+SHOWN: Final = frozenset({INVOICE_ISSUED, INVOICE_PAID, CREDIT_NOTE_ISSUED, CREDITS_PURCHASED, TOP_UP_SUCCEEDED})
+"""Facts whose letters lead to the invoice itself."""
 
 LINKED_FOR: Final = dt.timedelta(days=14)
 """How long the links in a mail are good: as long as it takes until something stops."""
@@ -82,6 +96,9 @@ class _Pages:
     async def payment(self, workspace_id: UUID) -> str | None:
         return await self._signed(PAYMENT_PATH, Link(PAYMENT, workspace_id, self.now + LINKED_FOR))
 
+    async def invoice(self, workspace_id: UUID, invoice_id: str) -> str | None:
+        return await self._signed(INVOICE_PATH, Link(INVOICE, workspace_id, self.now + LINKED_FOR, invoice_id))
+
     async def _signed(self, path: str, link: Link) -> str | None:
         if self.public_url is None:
             return None
@@ -103,8 +120,10 @@ async def _mails(
         for workspace_id in workspaces
         if workspace_id in people and workspace_id in houses
     }
-    for workspace_id in {fact.workspace_id for fact in written if KINDS[fact.kind].topic == "billing"} & set(about):
-        about[workspace_id] = await _paying(conn, workspace_id, about[workspace_id], pages)
+    for workspace_id in about:
+        own = [fact for fact in written if fact.workspace_id == workspace_id and KINDS[fact.kind].topic == "billing"]
+        if own:
+            about[workspace_id] = await _paying(conn, workspace_id, about[workspace_id], own, pages)
     wanted: list[tuple[Fact, str, list[Recipient]]] = []
     for fact in written:
         dedup = dedup_of(fact, about[fact.workspace_id].zone) if fact.workspace_id in about else None
@@ -137,14 +156,19 @@ async def _circumstances(conn: Connection, workspace_id: UUID, house: House, let
     )
 
 
-async def _paying(conn: Connection, workspace_id: UUID, about: Circumstances, pages: _Pages) -> Circumstances:
+async def _paying(
+    conn: Connection, workspace_id: UUID, about: Circumstances, told: Sequence[Fact], pages: _Pages
+) -> Circumstances:
     """With what letters about money say beside their fact."""
     account = await accounts.read(conn, workspace_id)
     is_collected = can_collect(account.provider, account.customer_ref, account.method)
+    shown = {str(fact.data["invoiceUuid"]) for fact in told if fact.kind in SHOWN and fact.data.get("invoiceUuid")}
+    urls = {one: await pages.invoice(workspace_id, one) for one in sorted(shown)}
     return replace(
         about,
         method=f"your {named(account.method)}" if account.method and is_collected else None,
         payment_url=await pages.payment(workspace_id),
+        invoice_urls={one: url for one, url in urls.items() if url is not None},
     )
 
 
