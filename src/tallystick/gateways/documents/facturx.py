@@ -108,7 +108,7 @@ def _add_line(trade: Element, document: Document, line: Line) -> None:
     item = _in(trade, "IncludedSupplyChainTradeLineItem")
     _add(_in(item, "AssociatedDocumentLineDocument"), "LineID", str(line.position))
     product = _in(item, "SpecifiedTradeProduct")
-    _add(product, "Name", line.description or line.kind)
+    _add(product, "Name", _text(line.description) or line.kind)
     for name, value in (("category", line.details.get("category")), ("credits", _credits(line))):
         if value:
             told = _in(product, "ApplicableProductCharacteristic")
