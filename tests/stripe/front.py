@@ -74,6 +74,7 @@ class Front:
         self.disputes: dict[str, Json] = {}
         self.sessions: dict[str, Json] = {}
         self.search_lags = False
+        self.is_down = False
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Json]]]] = [
@@ -135,7 +136,7 @@ class Front:
                 raise Problem(401, is_kept=False, message="Invalid API Key provided: sk_wro**ng")
             if fault == "limited":
                 raise Problem(429, is_kept=False, code="rate_limit", message="Too many requests.")
-            if fault == "error":
+            if fault == "error" or self.is_down:
                 raise Problem(500, is_kept=False, type="api_error", message="Something went wrong.")
             if fault == "running":
                 raise Problem(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import stripe
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tallystick.domain.billing.accounts import Account, Address, Method
@@ -337,7 +337,12 @@ async def test_two_at_once_charge_once(provider: StripeProvider, front: Front) -
 FAULTS = ("before", "lost", "error", "kept_error", "done_error", "limited", "running")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
 @given(steps=st.lists(st.sampled_from(("ask", "look", "day", *FAULTS)), max_size=10))
 async def test_whatever_goes_wrong_nobody_is_charged_twice(
     steps: list[str], provider: StripeProvider, front: Front

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from tallystick.domain.billing import dunning
+from tallystick.domain.billing.credit_notes import CREDITED
 from tallystick.domain.billing.invoices import PAID, Invoice
 from tallystick.domain.billing.payments import SUCCEEDED, Outcome, Payment, Refund
 from tallystick.domain.billing.told import instant, invoice_fact, payment_fact
@@ -362,8 +363,10 @@ async def _give_back(
         owed = _of_what_is_owed(invoice, moved)
         invoice.paid_minor -= moved
         invoice.updated_at = now
-        if owed and invoice.status == PAID and invoice.purpose != "purchase":
+        # Also of one that a dispute reopened meanwhile: in whatever order the two are told, as much stays owed.
+        if owed and invoice.status in CREDITED and invoice.purpose != "purchase":
             await invoicing.credit_in(conn, billing, invoice, amount_minor=owed, reason=reason, now=now, ids=ids)
+            await payments.settled_in(conn, invoice.workspace_id, now=now, ids=ids)
         else:
             await invoices.save(conn, invoice)
         if invoice.purpose == "purchase":
