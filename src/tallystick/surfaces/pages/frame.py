@@ -13,11 +13,12 @@ from tallystick.domain.telling import figures
 from tallystick.kernel.errors import TallystickError
 from tallystick.surfaces.api.endpoints import Call, Reply, Routes
 from tallystick.surfaces.api.guards import ANYONE
+from tallystick.surfaces.api.observing import trace_of
 from tallystick.surfaces.api.problems import status_of
 
 ROUTES = Routes("Pages")
 
-HTML: Final = "text/html; charset=utf-8"
+HTML: Final = "text/html"
 STYLE_PATH: Final = "/pages/pages.css"
 FORM: Final = "application/x-www-form-urlencoded"
 
@@ -38,8 +39,10 @@ def page(template: str, *, status: int = 200, **values: Any) -> Reply:
     return Reply(text.encode(), status=status, headers=HEADERS, media_type=HTML)
 
 
-def problem(error: TallystickError, *, seller: str) -> Reply:
+def problem(call: Call, error: TallystickError) -> Reply:
     """What went wrong, as a page that says what to do next."""
+    trace_of(call.request.scope).code = error.code
+    seller = call.runtime.billing.seller.name
     return page("problem.html", status=status_of(error.code), seller=seller, error=error)
 
 
@@ -51,7 +54,7 @@ def see(path: str) -> Reply:
 @ROUTES.get(STYLE_PATH, ANYONE, produces="text/css", answers={200: str})
 async def get_page_style(call: Call) -> Reply:
     """The style of our own pages, light and dark."""
-    return Reply(_style(), media_type="text/css; charset=utf-8", headers={"Cache-Control": "public, max-age=3600"})
+    return Reply(_style(), media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
 
 
 def day(at: dt.datetime | dt.date | None, zone: str = "UTC") -> str:

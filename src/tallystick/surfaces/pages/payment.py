@@ -77,7 +77,7 @@ async def get_payment_page(call: Call, token: str, query: PaymentPage) -> Reply:
         link = await _check(call, token)
         return await _page(call, token, link, saved=query.saved is not None)
     except TallystickError as error:
-        return _problem(call, error)
+        return problem(call, error)
 
 
 @ROUTES.post(
@@ -99,7 +99,7 @@ async def put_payment_page(call: Call, token: str, body: bytes) -> Reply:
             raise TallystickError("invalidLink", "This form belongs to another page. Open the page again.")
         now = await identity.clock_of(call.runtime.database, link.workspace_id) or call.received_at
     except TallystickError as error:
-        return _problem(call, error)
+        return problem(call, error)
     try:
         await accounts.update_details(
             call.runtime.database,
@@ -112,7 +112,7 @@ async def put_payment_page(call: Call, token: str, body: bytes) -> Reply:
         )
     except TallystickError as error:
         if error.code not in ("invalidBillingDetails", "invalidTaxId", "invalidText"):
-            return _problem(call, error)
+            return problem(call, error)
         return await _page(call, token, link, form=form, error=error)
     return see(f"{portal.PATH}/{token}?saved=1")
 
@@ -227,7 +227,3 @@ def _details(form: BillingForm) -> Details:
         tax_id=form.tax_id,
         purchase_order=form.purchase_order,
     )
-
-
-def _problem(call: Call, error: TallystickError) -> Reply:
-    return problem(error, seller=call.runtime.billing.seller.name)
