@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.cli import banners, budgets, documents, estimates, holds, invoices, payments, subscriptions
+from tallystick.cli import banners, budgets, documents, estimates, holds, invoices, payments, purchases, subscriptions
 from tallystick.cli.commands import client_command
 from tallystick.cli.output import Table
 from tallystick.cli.root import new_app
@@ -111,3 +111,4 @@ invoices.add_commands(billing_app, subscription_app)
 subscriptions.add_commands(subscription_app)
 documents.add_commands(invoices.invoices_app)
 payments.add_commands(billing_app, subscription_app)
+purchases.add_commands(billing_app)

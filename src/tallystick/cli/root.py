@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "limits": ("limits", "Spending limits of a workspace."),
     "audit": ("audit", "The audit log: every change of money or rights."),
     "payment": ("payments", "For operators: transfers that came, bank statements, refunds."),
+    "revenue": ("purchases", "For operators: what bought credits came to, month by month."),
     "price": ("operator", "Prices: list versions, and add one as an operator."),
     "deployment": ("deployments", "Deployments and the hardware they run on: ask, report, scale, take down."),
     "fine-tuning": ("fine_tuning", "Fine-tuning jobs: what one would cost, begin, report how it ended."),

@@ -27,6 +27,7 @@ from tallystick.client import (
 )
 from tallystick.client import payments as payment_calls
 from tallystick.client import plans as plan_calls
+from tallystick.client import purchases as purchase_calls
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.asynchronous_runs import AsyncKeeper, AsyncRun
 from tallystick.client.asynchronous_sending import AsyncRecorders, AsyncTransport
@@ -221,6 +222,16 @@ class AsyncClient:
     import_statement = async_method(payment_calls.import_statement)
     bank_transactions = async_method(payment_calls.bank_transactions)
     match_bank_transaction = async_method(payment_calls.match_bank_transaction)
+    buy_credits = async_method(purchase_calls.buy_credits)
+    preview_credits = async_method(purchase_calls.preview_credits)
+    purchases = async_method(purchase_calls.purchases)
+    purchase = async_method(purchase_calls.purchase)
+    create_credits_checkout_session = async_method(purchase_calls.create_credits_checkout_session)
+    refund_purchase = async_method(purchase_calls.refund_purchase)
+    set_topup = async_method(purchase_calls.set_topup)
+    switch_topup_off = async_method(purchase_calls.switch_topup_off)
+    topup = async_method(purchase_calls.topup)
+    revenue = async_method(purchase_calls.revenue)
     place_hold = async_method(hold_calls.place_hold)
     get_hold = async_method(hold_calls.hold)
     list_holds = async_method(hold_calls.holds)

@@ -28,6 +28,7 @@ from tallystick.client import (
 )
 from tallystick.client import payments as payment_calls
 from tallystick.client import plans as plan_calls
+from tallystick.client import purchases as purchase_calls
 from tallystick.client.asking import Rules, RunPolicy
 from tallystick.client.batching import Batching
 from tallystick.client.connecting import Connecting, default_agent
@@ -229,6 +230,16 @@ class Client:
     import_statement = method(payment_calls.import_statement)
     bank_transactions = method(payment_calls.bank_transactions)
     match_bank_transaction = method(payment_calls.match_bank_transaction)
+    buy_credits = method(purchase_calls.buy_credits)
+    preview_credits = method(purchase_calls.preview_credits)
+    purchases = method(purchase_calls.purchases)
+    purchase = method(purchase_calls.purchase)
+    create_credits_checkout_session = method(purchase_calls.create_credits_checkout_session)
+    refund_purchase = method(purchase_calls.refund_purchase)
+    set_topup = method(purchase_calls.set_topup)
+    switch_topup_off = method(purchase_calls.switch_topup_off)
+    topup = method(purchase_calls.topup)
+    revenue = method(purchase_calls.revenue)
     place_hold = method(hold_calls.place_hold)
     get_hold = method(hold_calls.hold)
     list_holds = method(hold_calls.holds)
