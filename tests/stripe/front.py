@@ -94,6 +94,7 @@ class Front:
                 ("GET", r"/v1/refunds", self._list_refunds),
                 ("GET", r"/v1/disputes", self._list_disputes),
                 ("POST", r"/v1/checkout/sessions", self._create_session),
+                ("GET", r"/v1/checkout/sessions", self._list_sessions),
                 ("GET", r"/v1/checkout/sessions/([^/]+)", self._retrieve_session),
                 ("POST", r"/v1/billing_portal/sessions", self._create_portal),
             )
@@ -532,6 +533,11 @@ class Front:
 
     def _session_shown(self, ref: str) -> Json:
         return {name: value for name, value in self.sessions[ref].items() if not name.startswith("_")}
+
+    async def _list_sessions(self, params: Json) -> Json:
+        wanted = {name: params[name] for name in ("customer", "status")}
+        mine = [one for one in self.sessions.values() if wanted.items() <= one.items()]
+        return listing("/v1/checkout/sessions", [self._session_shown(one["id"]) for one in mine])
 
     async def _retrieve_session(self, params: Json, ref: str) -> Json:
         if ref not in self.sessions:

@@ -426,6 +426,8 @@ async def test_a_checkout_is_paid_on_a_page(adjustable: bool, provider: StripePr
     )
     url = await provider.checkout(ref, wanted, key="k:1")
     assert url == await provider.checkout(ref, wanted, key="k:1")
+    assert url == await provider.checkout(ref, replace(wanted, success_url="http://tally.test/other"), key="k:1")
+    assert len(front.sessions) == 1
     assert await provider.look(asked) is None
     declined = await front.new_card(DECLINED_LATER)
     assert await front.pay(url, declined) is None

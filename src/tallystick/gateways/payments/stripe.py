@@ -262,9 +262,21 @@ class StripeProvider:
         try:
             return str((await ask("checkout", created))["url"])
         except KeyTaken:
-            raise unavailable() from None
+            # The same purchase, to come back elsewhere: the page that is open is the one, never a second to pay on.
+            return await self._open_page(customer_ref, metadata)
         except Refused as refused:
             raise misconfigured(refused.code) from None
+
+    async def _open_page(self, customer_ref: str, metadata: Mapping[str, str]) -> str:
+        listed = self._v1.checkout.sessions.list_async({"customer": customer_ref, "status": "open", "limit": _MOST})
+        try:
+            found = (await ask("find checkout", listed))["data"]
+        except (Refused, KeyTaken) as refused:
+            raise misconfigured(str(refused)) from None
+        for one in found:
+            if one.get("metadata") == metadata:
+                return str(one["url"])
+        raise unavailable()
 
     async def portal(self, customer_ref: str, return_url: str) -> str:
         """The address of a page where the customer sees and changes payment: new each time, good for minutes."""
