@@ -172,3 +172,10 @@ async def test_a_link_ends(house: House, http: httpx2.AsyncClient, runtime: Runt
     text = await links.sign(runtime.database, ended, now=NOW, ids=runtime.ids)
     assert (await http.get(path)).status_code == 200
     assert (await http.get(f"{buying.PAGE_PATH}/{text}")).status_code == 410
+
+
+async def test_what_is_not_paid_is_not_given_back(house: House) -> None:
+    purchase = await buy(house, 500)
+    body = {"workspaceUuid": str(house.uuid), "reason": "asked for"}
+    answer = await house.operator.post(f"/v1/purchases/{purchase['uuid']}/refund", body)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "purchaseNotOpen")

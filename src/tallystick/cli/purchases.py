@@ -1,11 +1,11 @@
 """`tally billing credits | top-up`, and for operators `tally revenue`: bought credits (row D4)."""
 
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
 from tallystick.cli.commands import client_command
+from tallystick.cli.operator import uuid
 from tallystick.cli.output import Table, listed
 from tallystick.cli.root import new_app
 
@@ -113,8 +113,8 @@ def checkout() -> "Call[Any]":
 
 
 def refund(
-    purchase_uuid: Annotated[UUID, typer.Argument(help="From `tally billing credits purchases`.")],
-    workspace_uuid: Annotated[UUID, typer.Option("--workspace-uuid", help="Workspace that bought them.")],
+    purchase_uuid: Annotated[str, typer.Argument(help="From `tally billing credits purchases`.")],
+    workspace_uuid: Annotated[str, typer.Option("--workspace-uuid", help="Workspace that bought them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the record.")],
     credits_: Annotated[str | None, typer.Option("--credits", help="So many; else all that is unused.")] = None,
     idempotency_key: IdempotencyKey = None,
@@ -128,7 +128,11 @@ def refund(
     from tallystick.client import purchases
 
     return purchases.refund_purchase(
-        purchase_uuid, workspace_uuid, reason=reason, credits_=credits_, idempotency_key=idempotency_key
+        uuid(purchase_uuid, "PURCHASE_UUID"),
+        uuid(workspace_uuid, "--workspace-uuid"),
+        reason=reason,
+        credits_=credits_,
+        idempotency_key=idempotency_key,
     )
 
 
