@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from fontTools.ttLib import TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,6 +255,33 @@ def test_without_the_fonts_of_a_script_its_characters_are_replaced_and_the_rest_
     every = Cleaner(typefaces, typefaces.families("en"))
     assert every.text("Müller 株式会社 שלום") == "Müller 株式会社 שלום"
     assert every.is_whole
+
+
+def a_font(folder: Path, glyph: str) -> Path:
+    """A font that has one Thai letter, shown by this glyph of another font."""
+    path, _ = find().files["Noto Sans Hebrew"]
+    with TTFont(path) as font:
+        for table in font["cmap"].tables:
+            table.cmap = {0x0E01: glyph}
+        for record in font["name"].names:
+            if record.nameID in (1, 4, 16):
+                record.string = "One Thai Letter"
+        font.save(folder / "more.ttf")
+    return folder
+
+
+def test_an_operator_adds_fonts_for_more_scripts(tmp_path: Path) -> None:
+    made = document(buyer=replace(BUYER, name="\u0e01 Siam"))
+    pdf = Printer(Look(fonts=a_font(tmp_path, "uni05D0"))).render(made)
+    assert UNREADABLE not in text_of(pdf)
+    with pytest.raises(TallystickError) as refused:
+        Printer(Look(fonts=tmp_path / "none")).render(made)
+    assert (refused.value.code, "TALLY_DOCUMENT_FONTS" in refused.value.message) == ("invalidSetting", True)
+
+
+def test_a_font_that_claims_a_character_that_it_has_not_is_no_reason_to_have_no_page(tmp_path: Path) -> None:
+    pdf = Printer(Look(fonts=a_font(tmp_path, ".notdef"))).render(document(buyer=replace(BUYER, name="\u0e01 Siam")))
+    assert has(pdf, UNREADABLE, "Siam", "no installed font has")
 
 
 def test_names_keep_their_order_in_a_document_that_runs_the_other_way() -> None:
