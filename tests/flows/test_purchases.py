@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Outcome
 from tallystick.domain.identity.requests import RequestKey
-from tallystick.flows import buying, due, payments, revenue, reversals
+from tallystick.flows import buying, due, invoicing, payments, revenue, reversals, used_credits
 from tallystick.flows.budgets import Author
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
@@ -333,3 +333,79 @@ async def test_a_purchase_is_not_refunded_before_it_is_paid(database: Database) 
     with pytest.raises(TallystickError) as refused:
         await buying.refund(database, billing(), purchase.id, None, "why", author(workspace))
     assert refused.value.code == "purchaseNotOpen"
+
+
+async def test_taxed_at_use_the_purchase_has_no_tax_and_what_is_used_is_taxed_once(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house, credits_tax_at="use")
+    purchase = await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    assert (purchase.price_minor, purchase.tax_minor, house.taken) == (1_000, 0, 1_000)
+
+    async def lines(now: dt.datetime) -> list[tuple[int, int]]:
+        """What the next invoice has for it: net amounts with their tax."""
+        await revenue.recognise(database, workspace, now=now, ids=IDS)
+
+        async def work(conn: Connection) -> list[tuple[int, int]]:
+            asked = await invoicing.payer(conn, terms, workspace, now)
+            found = await used_credits.lines_in(conn, terms, asked, "usd", now=now)
+            _, taxes = terms.taxes.tax(found, terms.seller, asked.party, at=now)
+            return [(tax.base_minor, tax.amount_minor) for tax in taxes]
+
+        return await database.run(work)
+
+    assert await lines(NOW) == []
+    await use(database, workspace, 250 * NANO, NOW + DAY)
+    assert await lines(NOW + DAY) == [(250, 48), (-250, 0)]
+    assert await lines(NOW + DAY) == []
+    await use(database, workspace, 750 * NANO, NOW + 2 * DAY)
+    assert await lines(NOW + 2 * DAY) == [(750, 143), (-750, 0)]
+
+
+async def test_what_is_used_is_earned_in_its_month_whenever_it_is_noticed(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    await buying.buy(database, billing(house), 1_000 * NANO, author(workspace))
+    for month, amount in ((3, 100), (4, 333), (4, 1), (6, 66)):
+        await use(database, workspace, amount * NANO, dt.datetime(2026, month, 20, tzinfo=dt.UTC))
+    await revenue.recognise(database, workspace, now=dt.datetime(2026, 9, 1, tzinfo=dt.UTC), ids=IDS)
+    # The grant ends after a year: what is left of it is breakage of that day, noticed months later.
+    await revenue.recognise(database, workspace, now=dt.datetime(2027, 9, 1, tzinfo=dt.UTC), ids=IDS)
+    earned = await make.rows(
+        database,
+        "SELECT to_char(at, 'YYYY-MM') AS month, account, -sum(amount_minor)::int AS n FROM money_entry"
+        " WHERE workspace_id = %s AND account IN ('revenue', 'breakage') GROUP BY 1, 2 ORDER BY 1, 2",
+        workspace,
+    )
+    assert [(row["month"], row["account"], row["n"]) for row in earned] == [
+        ("2026-03", "revenue", 100),
+        ("2026-04", "revenue", 334),
+        ("2026-06", "revenue", 66),
+        ("2027-03", "breakage", 500),
+    ]
+    again = await revenue.recognise(database, workspace, now=dt.datetime(2027, 9, 1, tzinfo=dt.UTC), ids=IDS)
+    assert again == 0
+
+
+async def test_a_sweep_that_runs_at_any_time_gives_the_same(database: Database) -> None:
+    """One workspace is swept after each step, the other once at the end: the same cents in the same months."""
+    house = CardHouse()
+    terms = billing(house, credit_price=Decimal("0.777"))
+    told = []
+    for often in (True, False):
+        workspace = await payer(database, NOW, house, plan="free")
+        await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+        for step in range(12):
+            at = NOW + step * 20 * DAY
+            await use(database, workspace, (7 + 5 * step) * NANO + step, at)
+            if often:
+                await revenue.recognise(database, workspace, now=at, ids=IDS)
+        await revenue.recognise(database, workspace, now=NOW + 300 * DAY, ids=IDS)
+        rows = await make.rows(
+            database,
+            "SELECT to_char(at, 'YYYY-MM') AS month, account, sum(amount_minor)::int AS n FROM money_entry"
+            " WHERE workspace_id = %s GROUP BY 1, 2 HAVING sum(amount_minor) <> 0 ORDER BY 1, 2",
+            workspace,
+        )
+        told.append([tuple(row.values()) for row in rows])
+    assert told[0] == told[1] != []

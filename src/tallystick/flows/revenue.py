@@ -21,14 +21,18 @@ _SWEEP = 200
 
 
 async def recognise(database: Database, workspace_id: UUID | None = None, *, now: dt.datetime, ids: Ids) -> int:
-    """Recognise what was used and expired of bought credits until `now`, of one workspace or of all; how many there
-    were. Each is a transaction of its own; safe to run by many at once."""
+    """Recognise what was used and expired of bought credits until `now`; of how many workspaces.
+
+    Of one, or of all; where there is a test clock, until that. Each is a transaction of its own; safe to run by many
+    at once.
+    """
     done, after = 0, None
     while True:
         async with database.read() as conn:
-            found = await purchases.to_recognise(conn, _SWEEP, workspace_id=workspace_id, after=after)
-        for one in found:
-            await _recognise_one(database, one, now, ids)
+            found = await purchases.to_recognise(conn, now, _SWEEP, workspace_id=workspace_id, after=after)
+        for one, clock in found:
+            # What is due on a workspace with a test clock is due by that.
+            await _recognise_one(database, one, now if clock is None else clock, ids)
             done, after = done + 1, one
         if len(found) < _SWEEP:
             return done

@@ -78,10 +78,14 @@ async def to_top_up(conn: Connection, most: int, *, workspace_id: UUID | None, a
     return [row["workspace_id"] for row in await (await conn.execute(SQL["to_top_up"], given)).fetchall()]
 
 
-async def to_recognise(conn: Connection, most: int, *, workspace_id: UUID | None, after: UUID | None) -> list[UUID]:
-    """Workspaces with granted purchases whose ledger went on since they were recognised, by id from `after`."""
-    given = {"workspace_id": workspace_id, "after": after, "limit": most}
-    return [row["workspace_id"] for row in await (await conn.execute(SQL["to_recognise"], given)).fetchall()]
+async def to_recognise(
+    conn: Connection, now: dt.datetime, most: int, *, workspace_id: UUID | None, after: UUID | None
+) -> list[tuple[UUID, dt.datetime | None]]:
+    """Workspaces with granted purchases whose ledger went on since they were recognised, or has something due; by id
+    from `after`, with their test clocks."""
+    given = {"workspace_id": workspace_id, "after": after, "limit": most, "now": now}
+    rows = await (await conn.execute(SQL["to_recognise"], given)).fetchall()
+    return [(row["workspace_id"], row["clock_at"]) for row in rows]
 
 
 def not_found(purchase_id: UUID) -> TallystickError:

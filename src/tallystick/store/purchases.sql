@@ -82,11 +82,13 @@ ORDER BY a.workspace_id
 LIMIT %(limit)s::bigint
 
 -- name: to_recognise
--- Those of which something is deferred; what has come back to a grant since then makes its ledger go on.
-SELECT DISTINCT p.workspace_id
+-- Those whose ledger went on since then, or will once what is due is settled: a grant that ends.
+SELECT DISTINCT p.workspace_id, w.clock_at
 FROM credit_purchase AS p
+JOIN workspace AS w ON w.id = p.workspace_id
 JOIN balance AS b ON b.workspace_id = p.workspace_id AND b.unit = 'credits'
-WHERE p.status IN ('paid', 'refunded') AND b.seq > p.recognised_seq
+WHERE p.status IN ('paid', 'refunded')
+    AND (b.seq > p.recognised_seq OR b.due_at <= coalesce(w.clock_at, %(now)s::timestamptz))
     AND (%(workspace_id)s::uuid IS NULL OR p.workspace_id = %(workspace_id)s::uuid)
     AND (%(after)s::uuid IS NULL OR p.workspace_id > %(after)s::uuid)
 ORDER BY p.workspace_id
