@@ -1,6 +1,7 @@
 """The life of a subscription, step by step on a clock that the test holds: trial, change, cancel, pause, debt."""
 
 import datetime as dt
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,18 +10,19 @@ import pytest
 
 from tallystick.domain.billing.plans import SHIPPED, PlanVersion
 from tallystick.domain.billing.subscriptions import LiveTerms
-from tallystick.flows import due, lifecycle, plan_changes, plans
+from tallystick.flows import due, entitlements, lifecycle, plan_changes, plans, prices
 from tallystick.flows.plan_changes import Changed, Wanted
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import standing, subscriptions
 from tallystick.store import subscriptions as store
-from tallystick.store.database import Connection, Database
+from tallystick.store.database import Database
 from tests import bills, make
 from tests.bills import CARD, CardHouse, author
 from tests.make import IDS
 
 T0 = dt.datetime(2026, 3, 10, 9, 0, tzinfo=dt.UTC)
+LONG_AGO = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 SECOND = dt.timedelta(seconds=1)
 PRO = Wanted(plan="pro")
@@ -79,8 +81,21 @@ class Shop:
         return [kind for kind in found if kind.startswith("subscription.")]
 
 
+MADE: list[UUID] = []
+
+
+@pytest.fixture(autouse=True)
+async def verified(database: Database) -> AsyncIterator[None]:
+    """Whatever a test did, `tally verify` finds nothing wrong with its workspaces."""
+    MADE.clear()
+    await prices.ship_catalog(database, LONG_AGO)
+    yield
+    assert await make.differences(database, *MADE) == []
+
+
 async def shop(database: Database, *, plan: str = "free", zone: str = "UTC", now: dt.datetime = T0) -> Shop:
     workspace_id = await make.bare_workspace(database, now, plan=plan, zone=zone)
+    MADE.append(workspace_id)
     return Shop(database, workspace_id, CardHouse(), now)
 
 
@@ -356,8 +371,6 @@ async def test_the_operators_pause_refuses_by_its_own_name_and_goes_on_where_it_
 
 
 async def test_a_cap_allows_so_much_beyond_the_credits_of_pro_and_it_is_invoiced(database: Database) -> None:
-    from tallystick.flows import entitlements
-
     one = await shop(database)
     await refused("subscriptionNotElligible", entitlements.set_overage_cap(database, author(one.id, T0), 5 * NANO))
     await one.card()
@@ -376,8 +389,6 @@ async def test_a_cap_allows_so_much_beyond_the_credits_of_pro_and_it_is_invoiced
 
 
 async def test_what_was_invoiced_of_the_overage_counts_against_the_cap(database: Database) -> None:
-    from tallystick.flows import entitlements
-
     one = await shop(database)
     await one.card()
     await one.change(PRO)
@@ -445,12 +456,7 @@ async def test_a_contract_is_the_workspaces_own(database: Database) -> None:
 
 
 async def use(one: Shop, amount: int) -> None:
-    async def work(conn: Connection) -> None:
-        books = await due.lock(conn, {one.id}, now=one.now, ids=IDS)
-        commit = IDS.new(one.now)
-        books[one.id]["credits"].use(amount * NANO, commit, key=f"usage:{commit}", at=one.now)
-        from tallystick.store import ledger
-
-        await ledger.save_books(conn, books, one.now)
-
-    await one.database.run(work)
+    meter = make.Meter(one.database)
+    report = {"type": "direct.charge", "id": str(IDS.new(one.now)), "quantity": amount}
+    [outcome] = await meter.report(one.id, report, now=one.now)
+    assert outcome.kind == "accepted", outcome

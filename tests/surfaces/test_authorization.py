@@ -70,6 +70,9 @@ TABLE: Final[Mapping[str, Row]] = {
     "get_current_workspace": Row(SIGNED_IN, 200),
     "create_workspace": Row(OPERATOR, 201, body={"name": "Another"}),
     "list_workspaces": Row(OPERATOR, 200),
+    "close_workspace": Row(
+        OPERATOR, 404, parts={"uuid": str(NOBODY)}, body={"boughtCredits": "forfeit", "reason": "test"}
+    ),
     "get_clock": Row(OPERATOR, 404, parts={"uuid": str(NOBODY)}),
     "advance_clock": Row(OPERATOR, 404, parts={"uuid": str(NOBODY)}, body={"to": "2030-01-01T00:00:00Z"}),
     "list_jobs": Row(OPERATOR, 200),

@@ -85,7 +85,6 @@ def close_workspace(
         str, typer.Option("--bought-credits", help="refund or forfeit: what becomes of the rest that was paid for.")
     ],
     reason: Reason,
-    idempotency_key: IdempotencyKey = None,
 ) -> "Call[Any]":
     """Close a workspace for good: holds are voided, deployments stop, the last invoice is made.
 
@@ -101,7 +100,6 @@ def close_workspace(
         uuid(workspace, "WORKSPACE"),
         bought_credits=choice(bought_credits, ("refund", "forfeit"), "--bought-credits"),
         reason=reason,
-        idempotency_key=idempotency_key,
     )
 
 

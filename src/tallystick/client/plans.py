@@ -170,12 +170,11 @@ def close_workspace(
     *,
     bought_credits: Literal["refund", "forfeit"],
     reason: str,
-    idempotency_key: str | None = None,
 ) -> Call[billing.Closed]:
     """For operators: close a workspace for good; its ledger and invoices are kept."""
     body = billing.CloseWorkspace(bought_credits=bought_credits, reason=reason)
     path = f"/v1/workspaces/{workspace_uuid}/close"
-    return _call("POST", path, billing.Closed, body, idempotency_key=idempotency_key)
+    return _call("POST", path, billing.Closed, body)
 
 
 def _wanted(plan: str | None, credits_count: Amount | None, cadence: str | None) -> billing.ChangePlan:

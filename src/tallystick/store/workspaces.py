@@ -22,7 +22,7 @@ async def insert(conn: Connection, workspace: Workspace) -> None:
 
 
 async def by_id(conn: Connection, workspace_id: UUID) -> Workspace:
-    """Raises `workspaceNotFound`."""
+    """One workspace, also one that is closed. Raises `workspaceNotFound`."""
     row = await (await conn.execute(SQL["workspace_by_id"], {"id": workspace_id})).fetchone()
     if row is None:
         raise not_found(workspace_id)

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from tallystick.flows import claims, collecting, due, maintain, notices, overdue, reprice, revenue
+from tallystick.flows import claims, collecting, due, ending, maintain, notices, overdue, reprice, revenue
 from tallystick.flows import jobs as records
 from tallystick.flows.delivering import Sender
 from tallystick.kernel.errors import TallystickError
@@ -77,6 +77,10 @@ async def _recognise_revenue(runtime: Runtime, now: dt.datetime) -> int:
     return await revenue.recognise(runtime.database, now=now, ids=runtime.ids)
 
 
+async def _blank_closed(runtime: Runtime, now: dt.datetime) -> int:
+    return await ending.blank_closed(runtime.database, days=runtime.settings.closed_data_days, now=now, ids=runtime.ids)
+
+
 async def _forget_hours(runtime: Runtime, now: dt.datetime) -> int:
     return await maintain.forget_hours(runtime.database, now - dt.timedelta(days=runtime.settings.hourly_rollup_days))
 
@@ -116,6 +120,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job("fan_out_facts", often, telling.fan_out_facts),
         Job("send_mails", often, telling.send_mails),
         Job("recognise_revenue", dt.timedelta(hours=1), _recognise_revenue),
+        Job("blank_closed", dt.timedelta(hours=1), _blank_closed),
         Job("forget_hours", dt.timedelta(hours=1), _forget_hours),
     ]
 

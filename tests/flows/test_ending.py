@@ -1,0 +1,99 @@
+"""Closing a workspace (rule M30): refuse, void, stop, the last invoice, what was bought, and what is personal."""
+
+import datetime as dt
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tallystick.flows import ending
+from tallystick.kernel.credits import NANO
+from tallystick.kernel.errors import TallystickError
+from tallystick.store.database import Database
+from tests import bills, make
+from tests.bills import author
+from tests.flows.test_lifecycle import PRO, Shop, shop, use, verified
+from tests.make import IDS
+
+T0 = dt.datetime(2026, 3, 10, 9, 0, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+
+
+async def closed(one: Shop, bought: Any = "forfeit") -> ending.Closed:
+    return await ending.close_workspace(
+        one.database, one.billing, author(one.id, one.now), bought=bought, reason="asked for", real=one.now
+    )
+
+
+async def test_closing_ends_everything_and_keeps_ledger_and_invoices(database: Database) -> None:
+    one = await shop(database)
+    await one.card()
+    await one.change(PRO)
+    await make.grant(database, one.id, 500, one.now, source="purchase")
+    await use(one, 100)
+    await one.to(T0 + 3 * DAY)
+    made = await closed(one)
+    assert made.forfeited == 500 * NANO
+    rows = await make.rows(database, "SELECT posted, held, due_at FROM balance WHERE workspace_id = %s", one.id)
+    assert [(row["posted"], row["held"], row["due_at"]) for row in rows] == [(0, 0, None), (0, 0, None)]
+    [sub] = await make.rows(database, "SELECT status, ended_at FROM subscription WHERE workspace_id = %s", one.id)
+    assert (sub["status"], sub["ended_at"]) == ("canceled", one.now)
+    assert (await bills.facts_of(database, one.id))[-1] in ("workspace.closed", "credits.expired")
+    assert "workspace.closed" in await bills.facts_of(database, one.id)
+    assert [line[0] for line in await one.lines()] == ["change", "closing"]
+    assert await make.differences(database, one.id) == []
+    with pytest.raises(TallystickError) as refused:
+        await closed(one)
+    assert refused.value.code in ("workspaceNotFound", "subscriptionNotFound")
+
+
+async def test_the_last_invoice_lists_what_was_used(database: Database) -> None:
+    meter = make.Meter(database)
+    await make.catalog(database, T0)
+    one = await shop(database)
+    await make.grant(database, one.id, 500, one.now)
+    await meter.report(one.id, {"type": "orchestration.execution", "id": "e1"}, now=T0 + DAY)
+    await one.to(T0 + 3 * DAY)
+    made = await closed(one)
+    assert made.invoice_id is not None
+    [row] = await make.rows(
+        database, "SELECT purpose, status, total_minor, number FROM invoice WHERE workspace_id = %s", one.id
+    )
+    assert (row["purpose"], row["status"], row["total_minor"], row["number"] is None) == ("closing", "paid", 0, False)
+    assert await make.differences(database, one.id) == []
+
+
+async def test_personal_data_is_blanked_after_its_days_and_not_before(database: Database) -> None:
+    one = await shop(database)
+    email = f"{IDS.secret()[:10].lower()}@example.com"
+    person = IDS.new(T0)
+
+    async def join(conn: Any) -> None:
+        await conn.execute(
+            "INSERT INTO person (id, email, first_name, last_name, created_at) VALUES (%s, %s, 'Ada', 'L', %s)",
+            [person, email, T0],
+        )
+        await conn.execute(
+            "INSERT INTO member (workspace_id, person_id, role, created_at) VALUES (%s, %s, 'owner', %s)",
+            [one.id, person, T0],
+        )
+        await conn.execute("UPDATE workspace SET email = %s WHERE id = %s", [email, one.id])
+
+    await database.run(join)
+    await closed(one)
+    await ending.blank_closed(database, days=30, now=T0 + 30 * DAY - DAY, ids=IDS)
+    assert (await _person(database, person))["email"] == email
+    await ending.blank_closed(database, days=30, now=T0 + 30 * DAY, ids=IDS)
+    blanked = await _person(database, person)
+    assert (blanked["email"], blanked["first_name"]) == (f"blanked-{person}@invalid", "")
+    [row] = await make.rows(database, "SELECT email, blanked_at FROM workspace WHERE id = %s", one.id)
+    assert (row["email"], row["blanked_at"]) == (None, T0 + 30 * DAY)
+    assert await make.rows(database, "SELECT 1 FROM ledger_entry WHERE workspace_id = %s", one.id) == []
+
+
+async def _person(database: Database, person: UUID) -> dict[str, Any]:
+    [row] = await make.rows(database, "SELECT email, first_name FROM person WHERE id = %s", person)
+    return row
+
+
+__all__ = ["verified"]
