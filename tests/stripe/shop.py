@@ -3,7 +3,7 @@
 import datetime as dt
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.invoices import Invoice, new_line
 from tallystick.domain.billing.payments import Payment
 from tallystick.flows import accounts, collecting, invoicing, payments
+from tallystick.flows.billing import Billing, billing_of
 from tallystick.kernel.clock import FrozenClock
 from tallystick.runtime import Runtime
 from tallystick.store.database import Connection
@@ -35,6 +36,11 @@ class Shop:
     @property
     def now(self) -> dt.datetime:
         return self.clock.now()
+
+    def in_euro(self) -> Billing:
+        """The same terms in euro."""
+        settings = replace(self.runtime.settings, currency="eur")
+        return billing_of(settings, self.runtime.billing.providers)
 
     def pass_(self, **by: float) -> None:
         """Time goes by."""

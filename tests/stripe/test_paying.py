@@ -141,6 +141,7 @@ async def test_a_new_card_gives_up_what_waits_for_the_cardholder(shop: Shop) -> 
     invoice = await shop.owes(workspace_id)
     waiting = await shop.collect(invoice)
     assert waiting is not None
+    shop.pass_(minutes=1)
     await shop.put_on_file(workspace_id, "4242424242424242")
     await shop.collect(invoice)
     assert await standing(shop, invoice) == ("paid", 9_900)
@@ -156,6 +157,7 @@ async def test_who_confirmed_before_a_new_card_came_has_paid_with_the_old_one(sh
     waiting = await shop.collect(invoice)
     assert waiting is not None
     await shop.front.authenticate(str(waiting.ref))
+    shop.pass_(minutes=1)
     await shop.put_on_file(workspace_id, "4242424242424242")
     await shop.collect(invoice)
     assert await standing(shop, invoice) == ("paid", 9_900)

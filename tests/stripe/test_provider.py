@@ -1,7 +1,6 @@
 """What the provider says of everything that may happen when Stripe is asked, and that nobody is charged twice."""
 
 import asyncio
-import datetime as dt
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -477,6 +476,3 @@ def signed(front: Front, kind: str) -> tuple[bytes, dict[str, str]]:
     event: dict[str, Any] = [one for one in front.events if one["type"] == kind][-1]
     body, signature = front.signed(event)
     return body, {"stripe-signature": signature}
-
-
-__all__ = ["dt"]
