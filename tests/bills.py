@@ -3,11 +3,12 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from tallystick.domain.billing.accounts import Account, Method
-from tallystick.domain.billing.invoices import ISSUED, Invoice
+from tallystick.domain.billing.invoices import ISSUED, Invoice, Line, Tax
 from tallystick.domain.billing.payments import (
     ACTION_REQUIRED,
     CANCELED,
@@ -64,6 +65,9 @@ class CardHouse:
     def taken(self) -> int:
         """Everything that it got from anybody, in minor units."""
         return sum(self.amounts[key] for key, outcome in self.charged.items() if outcome.status == SUCCEEDED)
+
+    async def close(self) -> None:
+        """Nothing of it is open."""
 
     async def customer(self, account: Account, *, name: str, key: str) -> str:
         return f"cus_{account.workspace_id.hex}"
@@ -183,7 +187,9 @@ async def owed(
         "net_minor": amount_minor,
         "total_minor": amount_minor,
         "next_at": now,
+        "taxes": (Tax("O", 0, amount_minor, 0, "DE", reason="none"),),
     }
+    line = Line(1, "custom", "Work", Decimal(1), "piece", Decimal(amount_minor), amount_minor, "O", 0)
     invoice = Invoice(
         workspace_id=workspace_id,
         id=IDS.new(now),
@@ -192,7 +198,7 @@ async def owed(
         updated_at=now,
         **given | values,
     )
-    await database.run(lambda conn: invoice_store.insert(conn, invoice))
+    await database.run(lambda conn: invoice_store.insert(conn, invoice, [line]))
     return invoice
 
 
