@@ -145,7 +145,7 @@ async def grant_in(
     await revenue.book_in(conn, purchase, "purchase", now=now, ids=ids)
     await store.save(conn, purchase)
     kinds = [facts.CREDITS_PURCHASED, *([facts.TOP_UP_SUCCEEDED] if purchase.is_automatic else [])]
-    data = _data(purchase) | {"grantUuid": str(grant.id), "expiresAt": instant(grant.expires_at)}
+    data = await _data(conn, purchase) | {"grantUuid": str(grant.id), "expiresAt": instant(grant.expires_at)}
     await told.record(
         conn, [account_fact(purchase.workspace_id, kind, now, str(purchase.id), **data) for kind in kinds], now
     )
@@ -289,13 +289,15 @@ async def _stop(conn: Connection, purchase: Purchase, error: str, provider: str,
     if after == account:
         return
     await accounts.save(conn, after, now)
-    data = _data(purchase) | {"error": error}
+    data = await _data(conn, purchase) | {"error": error}
     fact = account_fact(purchase.workspace_id, facts.TOP_UP_STOPPED, now, str(purchase.id), **data)
     await told.record(conn, [fact], now)
 
 
-def _data(purchase: Purchase) -> dict[str, Any]:
+async def _data(conn: Connection, purchase: Purchase) -> dict[str, Any]:
     """A purchase as facts tell it: whole credits, money in minor units."""
+    invoice_id = purchase.invoice_id
+    invoice = None if invoice_id is None else await invoices.find(conn, purchase.workspace_id, invoice_id)
     return {
         "purchaseUuid": str(purchase.id),
         "automatic": purchase.is_automatic,
@@ -303,7 +305,8 @@ def _data(purchase: Purchase) -> dict[str, Any]:
         "amount": purchase.total_minor,
         "taxAmount": purchase.tax_minor,
         "currency": purchase.currency,
-        "invoiceUuid": str(purchase.invoice_id) if purchase.invoice_id else None,
+        "invoiceUuid": str(invoice_id) if invoice_id else None,
+        "invoiceNumber": invoice.number if invoice else None,
     }
 
 
