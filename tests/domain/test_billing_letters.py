@@ -196,12 +196,12 @@ SAID: list[tuple[Fact, str, list[str]]] = [
         ["Acme is on Pro since 14 Mar 2026, before on Free: $99.00 a month, next on 14 Apr 2026."],
     ),
     (
-        fact(facts.CHANGE_PENDING, LIFE, pendingKind="downgrade", pendingPlan=PRO | {"name": "Free"}),
+        fact(facts.CHANGE_PENDING, LIFE, change="downgrade", nextPlan=PRO | {"name": "Free"}),
         "The plan of Acme changes to Free on 14 Apr 2026",
         ["Pro goes on as it is until 14 Apr 2026; then Acme is on Free."],
     ),
     (
-        fact(facts.CHANGE_PENDING, LIFE, pendingKind="cancel"),
+        fact(facts.CHANGE_PENDING, LIFE, change="cancel"),
         "The plan of Acme ends on 14 Apr 2026",
         ["take the change back before 14 Apr 2026"],
     ),

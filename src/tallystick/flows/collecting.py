@@ -6,6 +6,7 @@ stand, so that a turn may run twice, by many at once, or end in the middle.
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections import Counter
 from typing import Final
@@ -41,6 +42,12 @@ async def turn(database: Database, billing: Billing, workspace_id: UUID | None, 
     A payment provider that does not answer is none: it is asked again later.
     """
     return await _Turn(database, billing, workspace_id, now, ids).run()
+
+
+async def at_once(database: Database, billing: Billing, workspace_id: UUID, *, now: dt.datetime, ids: Ids) -> None:
+    """A turn for somebody who has just made it possible and waits for it; what fails is for the next turn."""
+    with contextlib.suppress(TallystickError):
+        await turn(database, billing, workspace_id, now=now, ids=ids)
 
 
 class _Turn:

@@ -226,7 +226,7 @@ async def credit_in(
     await invoices.save(conn, invoice)
     await number_in(conn, billing, note)
     await invoices.insert(conn, note, taken.lines)
-    await facts.record(conn, [invoice_fact(note, CREDIT_NOTE_ISSUED, now), *told], now)
+    await facts.record(conn, [invoice_fact(note, CREDIT_NOTE_ISSUED, now, invoiceNumber=invoice.number), *told], now)
     return note
 
 

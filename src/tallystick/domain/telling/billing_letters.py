@@ -117,7 +117,8 @@ def credit_note(fact: Fact, about: Circumstances) -> Draft:
     )
     of_it = f" invoice {corrected}" if corrected else " an invoice"
     draft.paragraphs.append(
-        f"It takes {amount} off{of_it}.{_why(fact)} What was paid too much is given back to where it came from."
+        f"It takes {amount} off{of_it}.{_why(fact)} Where that was paid already, contact {about.support} about how you "
+        "get it back."
     )
     draft.steps.append("Keep the credit note with its invoice.")
     draft.way_on = read(fact, about)

@@ -89,8 +89,8 @@ def plan_changed(fact: Fact, about: Circumstances) -> Draft:
 def change_pending(fact: Fact, about: Circumstances) -> Draft:
     """A downgrade or the end was asked for; until then it can be taken back."""
     when = date(fact.data, "effectiveAt", about.zone) or date(fact.data, "periodEnd", about.zone) or "the period's end"
-    coming = _plan(fact, "pendingPlan")
-    ends = fact.data.get("pendingKind") == "cancel" or coming == _NO_PLAN
+    coming = _plan(fact, "nextPlan")
+    ends = fact.data.get("change") == "cancel" or coming == _NO_PLAN
     what = "ends" if ends else f"changes to {coming}"
     draft = _draft(
         fact, about, f"The plan of {name(about.workspace)} {what} on {when}", f"Your plan {what} on {when}", "note",
@@ -100,7 +100,7 @@ def change_pending(fact: Fact, about: Circumstances) -> Draft:
         f"{_plan(fact)} goes on as it is until {when}; then {name(about.workspace)} is on "
         f"{'Free' if ends else coming}. Nothing is charged or given back before."
     )
-    draft.steps.append(f"To stay on {_plan(fact)}, take the change back before {when}: tally billing plan revoke")
+    draft.steps.append(f"To stay on {_plan(fact)}, take the change back before {when}: tally billing subscription keep")
     return draft
 
 

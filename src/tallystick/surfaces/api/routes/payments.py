@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from tallystick.domain.billing.accounts import Account, Address, Details, Method
 from tallystick.domain.identity.rights import BILLING_READ, BILLING_WRITE
 from tallystick.domain.texts import check_key
-from tallystick.flows import accounts, portal
+from tallystick.flows import accounts, collecting, portal
 from tallystick.queries import payments as queries
 from tallystick.queries.payments import ShownPayment
 from tallystick.surfaces.api.endpoints import Call, Routes
@@ -93,6 +93,7 @@ async def put_payment_method(call: Call, body: wire.PutPaymentMethod) -> wire.Pa
         now=call.now,
         ids=call.ids,
     )
+    await collecting.at_once(call.runtime.database, call.runtime.billing, call.workspace_id, now=call.now, ids=call.ids)
     return wire.PaymentMethodAnswer(payment_method=_method_on_wire(account.method))
 
 
