@@ -47,7 +47,6 @@ TRANSITIONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         (PAUSED, "exhaustDunning"): PAUSED,
         (ACTIVE, "pause"): PAUSED,
         (TRIALING, "pause"): PAUSED,
-        (PAST_DUE, "pause"): PAUSED,
         (PAUSED, "resume"): ACTIVE,
         (PAUSED, "resumeWithinTrial"): TRIALING,
         (ACTIVE, "change"): ACTIVE,
