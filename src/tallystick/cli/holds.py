@@ -35,7 +35,7 @@ def _both(amounts: Any) -> list[object]:
 _LIST: Final = Table(
     ("id", "status", "run", "credits", "tool runs", "settled credits", "settled tool runs", "expires"), _rows
 )
-_BALANCES: Final = listed("balances", "unit", "granted", "used", "usedPercent", "posted", "held", "available", "state")
+BALANCES: Final = listed("balances", "unit", "granted", "used", "usedPercent", "posted", "held", "available", "state")
 
 Id = Annotated[str, typer.Argument(help="The hold's id, from `tally billing holds list`.")]
 IdempotencyKey = Annotated[
@@ -46,7 +46,6 @@ IdempotencyKey = Annotated[
 def add_commands(app: typer.Typer) -> None:
     """Make them commands of `tally billing`."""
     app.add_typer(holds_app, name="holds")
-    client_command(app, "credits", table=_BALANCES)(show_credits)
 
 
 @client_command(holds_app, "list", table=_LIST)
