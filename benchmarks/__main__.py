@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-NAMES = ("ingest", "holds", "usage", "verify", "start", "help")
+NAMES = ("ingest", "holds", "usage", "verify", "invoices", "start", "help")
 """Each is a module with `run(events)`."""
 EVENTS = 3_000_000
 LARGEST = {"verify": 1_000_000}

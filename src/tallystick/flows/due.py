@@ -4,7 +4,7 @@ Every flow that locks balances settles what is due first, so that no figure depe
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -21,10 +21,12 @@ from tallystick.flows.running import Running
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
 from tallystick.store import facts, holds, ledger, subscriptions
-from tallystick.store.database import Asked, Connection, Database, Row, together
+from tallystick.store.database import Asked, Connection, Database, Row, finishing, together
 from tallystick.store.ledger import Books
 
 _SWEEP = 200
+_TOGETHER = 8
+"""Workspaces that one transaction of the sweep settles: all of them wait for its end."""
 
 
 async def lock(
@@ -66,14 +68,10 @@ async def sweep(database: Database, *, now: dt.datetime, ids: Ids) -> int:
     while True:
         async with database.read() as conn:
             due = [one for one in await ledger.due_workspaces(conn, now, _SWEEP + len(errors)) if one not in done]
-        for workspace_id in due:
-            done.add(workspace_id)
-            try:
-                await _bring_up(database, workspace_id, now, ids)
-            except TallystickError as error:
-                if error.code == "databaseUnavailable":
-                    raise
-                errors.append(error)
+        for place in range(0, len(due), _TOGETHER):
+            group = due[place : place + _TOGETHER]
+            done.update(group)
+            errors += await _bring_up_all(database, group, now, ids)
         if len(due) < _SWEEP:
             break
     if errors:
@@ -86,13 +84,29 @@ async def bring_up(database: Database, workspace_id: UUID, *, now: dt.datetime, 
     async with database.read(workspace_id) as conn:
         if not await ledger.is_due(conn, workspace_id, now):
             return
-    await _bring_up(database, workspace_id, now, ids)
+    await _bring_up(database, {workspace_id}, now, ids)
 
 
-async def _bring_up(database: Database, workspace_id: UUID, now: dt.datetime, ids: Ids) -> None:
+async def _bring_up_all(
+    database: Database, workspace_ids: list[UUID], now: dt.datetime, ids: Ids
+) -> list[TallystickError]:
+    """Settle some in one transaction; where one of them can't be settled each has its own. What went wrong."""
+    try:
+        await _bring_up(database, workspace_ids, now, ids)
+    except TallystickError as error:
+        if error.code == "databaseUnavailable":
+            raise
+        if len(workspace_ids) == 1:
+            return [error]
+        return [found for one in workspace_ids for found in await _bring_up_all(database, [one], now, ids)]
+    return []
+
+
+async def _bring_up(database: Database, workspace_ids: Collection[UUID], now: dt.datetime, ids: Ids) -> None:
     async def work(conn: Connection) -> None:
-        books = await lock(conn, {workspace_id}, now=now, ids=ids)
-        await ledger.save_books(conn, books, now)
+        books = await lock(conn, set(workspace_ids), now=now, ids=ids)
+        async with finishing(conn):
+            await ledger.save_books(conn, books, now)
 
     await database.run(work)
 

@@ -70,8 +70,11 @@ async def renew(
     if found.ending == "pause":
         # What was asked for the end of a trial waits for the trial to be paid.
         to = replace(to, plan=terms.plan)
-    fresh = await turn(conn, workspace_id, pair, terms, to, at=end, now=now, ids=ids, key=f"reset:{end.isoformat()}")
-    await facts.record(conn, _told(workspace_id, terms, fresh, found.ending), now)
+    key = f"reset:{end.isoformat()}"
+    # Only writes, none of which waits for another's answer.
+    async with conn.pipeline():
+        fresh = await turn(conn, workspace_id, pair, terms, to, at=end, now=now, ids=ids, key=key)
+        await facts.record(conn, _told(workspace_id, terms, fresh, found.ending), now)
     return fresh
 
 

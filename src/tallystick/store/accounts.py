@@ -26,8 +26,10 @@ async def read(conn: Connection, workspace_id: UUID) -> Account:
 
 async def lock(conn: Connection, workspace_id: UUID, *, provider: str, now: dt.datetime) -> Account:
     """The account, locked until the transaction ends; made, with `provider`, where there was none."""
-    await conn.execute(SQL["ensure"], {"workspace_id": workspace_id, "provider": provider, "now": now})
-    row = await (await conn.execute(SQL["lock"], {"workspace_id": workspace_id})).fetchone()
+    async with conn.pipeline():
+        await conn.execute(SQL["ensure"], {"workspace_id": workspace_id, "provider": provider, "now": now})
+        locked = await conn.execute(SQL["lock"], {"workspace_id": workspace_id})
+        row = await locked.fetchone()
     if row is None:
         raise AssertionError("an account that was just made is there")
     return account_of(row)

@@ -140,6 +140,22 @@ async def listed_before(conn: Connection, workspace_id: UUID, period_start: dt.d
     return Listed(row["period_end"], row["charged_through"]) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a draft has on it, and what earlier invoices list."""
+
+    lines: tuple[Line, ...]
+    listed: Listed | None
+
+
+async def before(conn: Connection, draft: Invoice, period_start: dt.datetime) -> Before:
+    """Both in one round trip."""
+    of_it = {"workspace_id": draft.workspace_id, "invoice_id": draft.id, "period_start": period_start}
+    found, previous = await together(conn, (SQL["lines"], of_it), (SQL["previous"], of_it))
+    listed = [Listed(row["period_end"], row["charged_through"]) for row in previous]
+    return Before(tuple(Line(**row) for row in found), listed[0] if listed else None)
+
+
 async def usage_of(conn: Connection, workspace_id: UUID, period: Period, through: UUID, listed: Listed | None) -> Usage:
     """The charges up to the watermark `through` that were used before the period's end and no earlier invoice lists."""
     days_start, days_end = _whole_days(period)
