@@ -143,7 +143,16 @@ def choose(versions: Sequence[PlanVersion], current: PlanVersion, wanted: Wanted
         raise not_eligible(
             "Nothing like that is on offer; Enterprise is by contract.", offers=[_offer(one) for one in offers]
         )
-    return min(found, key=lambda one: (one.plan != current.plan, one.cadence != current.cadence, one.cadence))
+    # Of several contracts the newest is meant.
+    return min(
+        found,
+        key=lambda one: (
+            one.plan != current.plan,
+            -one.version if one.workspace_id else 0,
+            one.cadence != current.cadence,
+            one.cadence,
+        ),
+    )
 
 
 def _may_choose(plan: PlanVersion) -> bool:

@@ -166,12 +166,13 @@ def same_terms(one: PlanVersion, other: PlanVersion) -> bool:
 def offered(versions: Iterable[PlanVersion], workspace_id: UUID | None) -> list[PlanVersion]:
     """What a workspace may choose from: of each plan and cadence the newest that is not retired, and its own contracts.
 
-    By plan and cadence. A contract stands in place of what everybody is offered of that plan and cadence.
+    By plan and cadence. Where it has contracts of a plan they stand in place of what everybody is offered of it.
     """
     found: dict[tuple[str, int], PlanVersion] = {}
-    ranked = sorted(versions, key=lambda one: (one.workspace_id is not None, one.version))
-    for one in ranked:
-        if one.retired_at is None and one.workspace_id in (None, workspace_id):
+    open_to_it = [one for one in versions if one.retired_at is None and one.workspace_id in (None, workspace_id)]
+    contracted = {one.plan for one in open_to_it if one.workspace_id is not None}
+    for one in sorted(open_to_it, key=lambda one: one.version):
+        if one.workspace_id is not None or one.plan not in contracted:
             found[one.plan, months(one)] = one
     return [found[key] for key in sorted(found)]
 
