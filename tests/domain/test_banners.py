@@ -266,6 +266,13 @@ def test_a_card_that_ends_is_put_away_until_there_is_another() -> None:
     assert still_shown([banner], ["methodExpiring-4444-2026-03-31", "credits.50.4"]) == [banner]
 
 
+def test_a_card_that_has_ended_is_told_as_such() -> None:
+    at = dt.datetime(2026, 3, 31, 22, tzinfo=dt.UTC)
+    for now, word in ((at - dt.timedelta(seconds=1), "is"), (at, "was")):
+        [message] = seen(scene(payment=ENDING, zone="Europe/Berlin"), now=now)
+        assert f"4242 {word} good until 31 Mar 2026." in message
+
+
 def test_the_last_day_of_a_trial_is_one_day() -> None:
     trial = scene(gauge(75, 75), status="trialing")
     assert [seen(trial, now=at)[0].split(",")[0] for at in (END - dt.timedelta(hours=1), END)] == [

@@ -92,10 +92,7 @@ class Tale:
 
     async def told(self) -> None:
         """Have a worker do its jobs; then what was posted and mailed, banners where they changed, and the balance."""
-        todo = worker.jobs(self.runtime.settings)
-        for _ in range(2):
-            for job in todo:
-                await worker.turn(job, self.runtime)
+        await self._work()
         mails = await self._mails()
         for fact, body in self._webhooks():
             self._line("webhook", f"{_short(body['timestamp'])}  {body['type']}  {_shown(body['data'])}")
@@ -115,6 +112,12 @@ class Tale:
         if text != self._credits:
             self._line("credits", text)
             self._credits = text
+
+    async def _work(self) -> None:
+        todo = worker.jobs(self.runtime.settings)
+        for _ in range(2):
+            for job in todo:
+                await worker.turn(job, self.runtime)
 
     async def dismiss(self) -> None:
         """Ada puts the first banner away."""

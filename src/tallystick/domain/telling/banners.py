@@ -163,7 +163,7 @@ def banners(scene: Scene, support: Support, now: dt.datetime) -> list[Banner]:
     trial_ends_at = scene.trial_ends_at or scene.period_end
     if scene.status == "trialing" and trial_ends_at is not None:
         found.append(_trial(trial_ends_at, scene, support, now))
-    found += _ending(scene, support)
+    found += _ending(scene, support, now)
     crossed = [gauge for gauge in scene.gauges if 0 < gauge.reached < ALL_USED]
     return found + [_threshold(gauge, support) for gauge in sorted(crossed, key=lambda g: g.reached, reverse=True)]
 
@@ -282,14 +282,15 @@ def _trial(end: dt.datetime, scene: Scene, support: Support, now: dt.datetime) -
     return _fixed("trial", message, _action(way, support))
 
 
-def _ending(scene: Scene, support: Support) -> list[Banner]:
+def _ending(scene: Scene, support: Support, now: dt.datetime) -> list[Banner]:
     """A card that ends soon, or has ended."""
     card, ends_at = scene.payment.ending, scene.payment.ends_at
     if card is None or ends_at is None:
         return []
     # It is good to the last day of its month, which a day is named by that ends then.
     until = figures.date(ends_at - _DAY, scene.zone)
-    message = f"The {card} is good until {until}. Put another one on file, so that nothing stops."
+    good = f"is good until {until}" if now < ends_at else f"was good until {until}"
+    message = f"The {card} {good}. Put another one on file, so that nothing stops."
     banner = _fixed("methodExpiring", message, _action("updatePayment", support))
     own = f"methodExpiring-{card.rpartition(' ')[2]}-{figures.day(ends_at, scene.zone)}"
     return [replace(banner, id=own, is_removable=True)]
