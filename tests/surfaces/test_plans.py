@@ -81,7 +81,8 @@ async def overage(house: House) -> Any:
 
 
 async def custom_invoice(house: House) -> Any:
-    body = {"lines": [{"description": "Onboarding", "unitPrice": 50_000}], "reason": "contract"}
+    line = {"description": "Onboarding", "unitPrice": 50_000}
+    body = {"workspaceUuid": str(house.uuid), "lines": [line], "reason": "contract"}
     return await house.operator.post("/v1/invoices", body)
 
 
