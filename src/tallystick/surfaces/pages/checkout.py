@@ -65,7 +65,7 @@ async def get_checkout_page(call: Call, token: str, query: CheckoutPage) -> Repl
             return await _purchase_page(call, token, link, query.purchase)
         return await _choice_page(call, token, link, query.credits)
     except TallystickError as error:
-        return problem(error, seller=call.runtime.billing.seller.name)
+        return problem(call, error)
 
 
 @ROUTES.post(
@@ -94,7 +94,7 @@ async def post_checkout_page(call: Call, token: str, body: bytes) -> Reply:
         credits_ = parse_credits(form.credits, field="credits")
         purchase = await buying.buy(runtime.database, runtime.billing, credits_, author, on_page=True)
     except TallystickError as error:
-        return problem(error, seller=runtime.billing.seller.name)
+        return problem(call, error)
     return see(f"{buying.PAGE_PATH}/{token}?purchase={purchase.id}")
 
 
