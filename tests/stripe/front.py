@@ -75,6 +75,8 @@ class Front:
         self.sessions: dict[str, Json] = {}
         self.search_lags = False
         self.is_down = False
+        self.delivered: set[str] = set()
+        self.page = 3
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Awaitable[Json]]]] = [
@@ -90,6 +92,7 @@ class Front:
                 ("GET", r"/v1/payment_intents/([^/]+)", self._retrieve_intent),
                 ("POST", r"/v1/payment_intents/([^/]+)/confirm", self._confirm_intent),
                 ("POST", r"/v1/payment_intents/([^/]+)/cancel", self._cancel_intent),
+                ("GET", r"/v1/events", self._list_events),
                 ("POST", r"/v1/refunds", self._create_refund),
                 ("GET", r"/v1/refunds", self._list_refunds),
                 ("GET", r"/v1/disputes", self._list_disputes),
@@ -609,6 +612,16 @@ class Front:
         self.events.append(event)
         self.untold.append(event)
         return event
+
+    async def _list_events(self, params: Json) -> Json:
+        """Those that were lost, the newest first."""
+        assert params["delivery_success"] == "false"
+        since = int(params["created"]["gte"])
+        found = [one for one in reversed(self.events) if one["created"] >= since and one["id"] not in self.delivered]
+        if "starting_after" in params:
+            found = found[[one["id"] for one in found].index(params["starting_after"]) + 1 :]
+        limit = min(int(params["limit"]), self.page)
+        return listing("/v1/events", found[:limit]) | {"has_more": len(found) > limit}
 
     def take(self, *kinds: str) -> list[Json]:
         """Events that were not delivered yet, all or of these kinds; whoever takes them delivers or loses them."""

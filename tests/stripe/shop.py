@@ -12,7 +12,7 @@ import httpx2
 from tallystick.domain.billing.accounts import Account, Method
 from tallystick.domain.billing.invoices import Invoice, new_line
 from tallystick.domain.billing.payments import Payment
-from tallystick.flows import accounts, collecting, invoicing, payments
+from tallystick.flows import accounts, collecting, invoicing, payments, provider_events
 from tallystick.flows.billing import Billing, billing_of
 from tallystick.kernel.clock import FrozenClock
 from tallystick.runtime import Runtime
@@ -137,7 +137,13 @@ class Shop:
             answer = await self.post(event)
             assert answer.status_code == 200, answer.text
             outcomes.append(answer.json()["outcome"])
+            self.front.delivered.add(event["id"])
         return outcomes
+
+    async def catch_up(self) -> int:
+        """Ask for what was lost."""
+        runtime = self.runtime
+        return await provider_events.catch_up(runtime.database, runtime.billing, now=self.now, ids=runtime.ids)
 
     def lose(self) -> None:
         """Webhooks that never arrive."""

@@ -1,5 +1,6 @@
 """Being paid through Stripe: what is lost, doubled, late, declined, disputed; and each ends as it must, paid once."""
 
+import asyncio
 import random
 from dataclasses import replace
 from typing import Any
@@ -245,6 +246,42 @@ async def test_what_is_told_before_our_own_answer_is_written_counts_once(shop: S
     assert outcome is not None
     assert (await shop.look(payment)).status == "succeeded"
     assert await standing(shop, invoice) == ("paid", 9_900)
+
+
+async def test_a_dispute_of_which_nobody_told_us_is_asked_for(shop: Shop) -> None:
+    workspace_id = await shop.payer()
+    invoice = await shop.owes(workspace_id)
+    payment = await shop.collect(invoice)
+    assert payment is not None
+    await shop.deliver()
+    await shop.runtime.billing.provider("stripe").refund(payment, 900, key=f"dashboard:{payment.id}")
+    await shop.front.dispute(str(payment.ref), 5_000)
+    for number in range(5):
+        shop.front.tell("invoice.finalized", {"id": f"in_{number}"})
+    shop.lose()
+    # With what was told of the card at the beginning.
+    assert await shop.catch_up() == 6
+    found = (await shop.attempts(invoice))[0]
+    assert (found.refunded_minor, found.disputed_minor) == (900, 5_000)
+    assert await standing(shop, invoice) == ("past_due", 4_000)
+    assert await shop.catch_up() == 0
+    shop.pass_(days=4)
+    shop.front.is_down = True
+    with pytest.raises(TallystickError):
+        await shop.catch_up()
+
+
+async def test_the_same_webhook_at_once_counts_once(shop: Shop) -> None:
+    workspace_id = await shop.payer()
+    invoice = await shop.owes(workspace_id)
+    shop.front.faults.append(Fault("lost"))
+    with pytest.raises(TallystickError):
+        await shop.collect(invoice)
+    event = shop.front.take("payment_intent.succeeded")[0]
+    answers = await asyncio.gather(*(shop.post(event) for _ in range(6)))
+    assert sorted(one.json()["outcome"] for one in answers) == ["applied"] + ["duplicate"] * 5
+    assert await standing(shop, invoice) == ("paid", 9_900)
+    assert (await shop.facts(workspace_id)).count("payment.succeeded") == 1
 
 
 # --- methods ---

@@ -31,6 +31,9 @@ IGNORED: Final = "ignored"
 
 ACTOR: Final = "billing"
 
+LOOK_BACK: Final = dt.timedelta(days=3)
+"""How far back what did not reach us is asked for."""
+
 _ABOUT_PAYMENTS: Final = ("payment", "refund", "dispute", "dispute_won", "checkout")
 _ABOUT_METHODS: Final = ("method", "method_removed")
 _NAMELESS: Final = ("refund", "dispute", "dispute_won")
@@ -68,6 +71,25 @@ async def hear(
         return await _hear_in(conn, billing, provider.name, fresh, concerned, now, ids)
 
     return await database.run(work)
+
+
+async def catch_up(database: Database, billing: Billing, *, now: dt.datetime, ids: Ids) -> int:
+    """Hear what every provider told within `LOOK_BACK` and did not reach us; how much of it was news.
+
+    Most of what is lost is found when a payment is looked at; a dispute, or a refund that was made with the provider,
+    only here. Raises `paymentProviderUnavailable`.
+    """
+    news = 0
+    errors: list[Exception] = []
+    for provider in billing.providers.values():
+        for told in await provider.missed(now - LOOK_BACK):
+            try:
+                news += await hear(database, billing, provider, told, now=now, ids=ids) == APPLIED
+            except Exception as error:  # noqa: BLE001 - one that can't be applied must not hold up the others
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    return news
 
 
 async def _hear_in(

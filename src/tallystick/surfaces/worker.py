@@ -14,7 +14,18 @@ from typing import Final
 
 import structlog
 
-from tallystick.flows import claims, collecting, due, ending, maintain, notices, overdue, reprice, revenue
+from tallystick.flows import (
+    claims,
+    collecting,
+    due,
+    ending,
+    maintain,
+    notices,
+    overdue,
+    provider_events,
+    reprice,
+    revenue,
+)
 from tallystick.flows import jobs as records
 from tallystick.flows.delivering import Sender
 from tallystick.kernel.errors import TallystickError
@@ -106,6 +117,10 @@ async def _billing_notices(runtime: Runtime, now: dt.datetime) -> int:
     return await notices.tell(runtime.database, None, now=now)
 
 
+async def _hear_missed(runtime: Runtime, now: dt.datetime) -> int:
+    return await provider_events.catch_up(runtime.database, runtime.billing, now=now, ids=runtime.ids)
+
+
 def jobs(settings: Settings) -> list[Job]:
     """What there is to do, and how often."""
     often = dt.timedelta(seconds=settings.worker_seconds)
@@ -116,6 +131,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job("price_unpriced", often, _LatePrices()),
         Job("billing", often, _billing),
         Job("billing_notices", dt.timedelta(hours=1), _billing_notices),
+        Job("hear_missed", dt.timedelta(hours=1), _hear_missed),
         Job("send_webhooks", often, _send_webhooks),
         Job("fan_out_facts", often, telling.fan_out_facts),
         Job("send_mails", often, telling.send_mails),

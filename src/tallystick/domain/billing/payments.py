@@ -206,6 +206,11 @@ class Provider(Protocol):
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: dt.datetime) -> Told:
         """Check and understand a webhook. Raises `invalidSignature`, `invalidWebhook`."""
 
+    async def missed(self, since: dt.datetime) -> list[Told]:
+        """What was told from `since` on, the machine's time, and did not reach us; the oldest first.
+
+        Raises `paymentProviderUnavailable`."""
+
     async def refresh(self, told: Told) -> Told:
         """What was told, as it stands by now: a webhook's own picture may be old. Raises `paymentProviderUnavailable`."""
 

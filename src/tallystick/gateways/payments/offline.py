@@ -60,6 +60,10 @@ class Offline:
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: datetime) -> Told:
         _no_webhooks()
 
+    async def missed(self, since: datetime) -> list[Told]:
+        """Nothing is ever told."""
+        return []
+
     async def refresh(self, told: Told) -> Told:
         _no_webhooks()
 

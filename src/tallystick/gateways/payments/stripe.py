@@ -38,7 +38,7 @@ from tallystick.gateways.payments.stripe_objects import (
     outcome_of,
     refund_outcome,
 )
-from tallystick.gateways.payments.stripe_webhooks import read, refreshed
+from tallystick.gateways.payments.stripe_webhooks import missed, read, refreshed
 from tallystick.kernel.errors import TallystickError
 
 API_VERSION: Final = "2026-10-28.endive"
@@ -289,6 +289,10 @@ class StripeProvider:
     def read_webhook(self, body: bytes, headers: Mapping[str, str], now: dt.datetime) -> Told:
         """Check and understand a webhook. Raises `invalidSignature`, `invalidWebhook`."""
         return read(body, headers, self._secrets, now)
+
+    async def missed(self, since: dt.datetime) -> list[Told]:
+        """What was told from `since` on and did not reach us; the oldest first. Stripe keeps it for thirty days."""
+        return await missed(self._client, since)
 
     async def refresh(self, told: Told) -> Told:
         """What was told, as it stands by now: a webhook's own picture may be old, and come late."""

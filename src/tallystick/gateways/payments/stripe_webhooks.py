@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import stripe
 from stripe import WebhookSignature
@@ -46,6 +46,27 @@ def read(body: bytes, headers: Mapping[str, str], secrets: tuple[str, ...], now:
         return _understood(event)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError):
         raise TallystickError("invalidWebhook", "This is not a webhook as Stripe writes them.") from None
+
+
+async def missed(client: stripe.StripeClient, since: dt.datetime) -> list[Told]:
+    """The events of interest from `since` on that were not delivered to every endpoint, the oldest first."""
+    found: list[Told] = []
+    last: str | None = None
+    more = True
+    while more:
+        wanted: dict[str, Any] = {
+            "created": {"gte": int(since.timestamp())},
+            "delivery_success": False,
+            "limit": _MOST,
+        } | ({"starting_after": last} if last else {})
+        try:
+            page = await ask("list events", client.v1.events.list_async(cast(Any, wanted)))
+        except (Refused, KeyTaken) as refused:
+            raise misconfigured(str(refused)) from None
+        found += [_understood(event) for event in page["data"] if event["type"] in _READERS]
+        more = bool(page.get("has_more")) and bool(page["data"])
+        last = page["data"][-1]["id"] if page["data"] else None
+    return found[::-1]
 
 
 async def refreshed(client: stripe.StripeClient, told: Told) -> Told:
