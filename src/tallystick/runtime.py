@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tallystick.domain.credits.limits import Limits
 from tallystick.flows import limits, prices, profiles, subscriptions
-from tallystick.flows.billing import Billing, billing_of
+from tallystick.flows.billing import Billing, billing_of, providers_of
 from tallystick.flows.catalog import CatalogCache
 from tallystick.flows.clocks import Clocks
 from tallystick.flows.committer import Committer
@@ -17,7 +17,6 @@ from tallystick.flows.telling import UNSENT, Letterhead
 from tallystick.gateways.documents.pdf import Look, Printer
 from tallystick.gateways.mail import Post, read_sender, read_server
 from tallystick.gateways.model_prices import ModelDirectory
-from tallystick.gateways.payments import providers
 from tallystick.gateways.webhooks import WebhookPoster
 from tallystick.kernel.addresses import Allowed
 from tallystick.kernel.clock import Clock, SystemClock
@@ -117,7 +116,7 @@ class Runtime:
             commit_max=settings.batch_events_max,
             queue_max=settings.queue_events_max,
         )
-        billing = billing_of(settings, providers(settings))
+        billing = billing_of(settings, providers_of(settings))
         return cls(
             settings,
             database,

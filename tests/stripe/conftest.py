@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tallystick.flows.billing import billing_of
-from tallystick.gateways.payments import providers
+from tallystick.flows.billing import billing_of, providers_of
 from tallystick.gateways.payments.stripe import StripeProvider
 from tallystick.kernel.clock import FrozenClock
 from tallystick.runtime import Runtime
@@ -82,7 +81,7 @@ async def shop(one_runtime: Runtime, http: httpx2.AsyncClient, front: Front) -> 
     )
     clock = FrozenClock(NOW)
     one_runtime.clock, one_runtime.settings = clock, settings
-    one_runtime.billing = billing_of(settings, providers(settings))
+    one_runtime.billing = billing_of(settings, providers_of(settings))
     front.clock = clock.now
     yield Shop(one_runtime, http, front, clock)
     for provider in one_runtime.billing.providers.values():

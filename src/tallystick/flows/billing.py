@@ -12,6 +12,7 @@ from tallystick.domain.billing.payments import Provider
 from tallystick.domain.billing.purchases import PurchaseTerms
 from tallystick.domain.billing.taxes import TaxService
 from tallystick.gateways import taxes
+from tallystick.gateways.payments.offline import Offline
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.settings import Settings
@@ -111,3 +112,23 @@ def _bank(text: str | None) -> BankAccount | None:
 
 def _invalid(setting: str, why: str, value: str) -> TallystickError:
     return TallystickError("invalidSetting", f"{setting} {why}.", setting=setting, value=value[:200])
+
+
+def providers_of(settings: Settings) -> Mapping[str, Provider]:
+    """The providers that are set up, by name; bank transfer always is."""
+    offline = Offline()
+    found: dict[str, Provider] = {offline.name: offline}
+    if settings.stripe_api_key:
+        # Imported here: its library is large, and only those need it who have an account there.
+        from tallystick.gateways.payments.stripe import StripeProvider
+
+        stripe = StripeProvider(
+            settings.stripe_api_key,
+            webhook_secrets=tuple(
+                one.strip() for one in (settings.stripe_webhook_secret or "").split(",") if one.strip()
+            ),
+            api_base=settings.stripe_api_base,
+            return_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        )
+        found[stripe.name] = stripe
+    return found
