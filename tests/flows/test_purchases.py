@@ -409,3 +409,58 @@ async def test_a_sweep_that_runs_at_any_time_gives_the_same(database: Database) 
         )
         told.append([tuple(row.values()) for row in rows])
     assert told[0] == told[1] != []
+
+
+async def test_a_payment_told_by_many_at_once_grants_once(database: Database) -> None:
+    house = CardHouse(slow={BANK.id})
+    workspace = await payer(database, NOW, house, plan="free", method=BANK)
+    terms = billing(house)
+    await buying.buy(database, terms, 500 * NANO, author(workspace))
+    (payment,) = await make.rows(database, "SELECT * FROM payment WHERE workspace_id = %s", workspace)
+    await asyncio.gather(
+        *(
+            payments.record(database, terms, workspace, payment["id"], Outcome(SUCCEEDED), now=NOW, ids=IDS)
+            for _ in "six"
+        )
+    )
+    assert await posted(database, workspace) == 500 * NANO
+
+
+async def on_page(database: Database, house: CardHouse) -> tuple[UUID, dict[str, Any]]:
+    """A purchase that waits on the provider's page, with its payment."""
+    workspace = await payer(database, NOW, house, plan="free", method=None)
+    terms = billing(house)
+    purchase = await buying.buy(database, terms, 500 * NANO, author(workspace), on_page=True)
+    for _ in range(2):
+        url = await buying.checkout(
+            database, terms, workspace, purchase.id, return_url="https://here.test", now=NOW, ids=IDS
+        )
+        assert url == f"https://checkout.test/checkout:{purchase.id}"
+    (payment,) = await make.rows(database, "SELECT * FROM payment WHERE workspace_id = %s", workspace)
+    assert (payment["status"], payment["amount_minor"]) == ("created", purchase.total_minor)
+    return workspace, payment
+
+
+async def test_with_nothing_on_file_it_is_paid_on_the_providers_page(database: Database) -> None:
+    house = CardHouse()
+    workspace, payment = await on_page(database, house)
+    await payments.record(database, billing(house), workspace, payment["id"], Outcome(SUCCEEDED), now=NOW, ids=IDS)
+    assert await posted(database, workspace) == 500 * NANO
+    (row,) = await bought(database, workspace)
+    again = await buying.checkout(
+        database, billing(house), workspace, row["id"], return_url="https://here.test", now=NOW, ids=IDS
+    )
+    assert (row["status"], again) == ("paid", None)
+
+
+async def test_a_page_that_nobody_paid_on_gives_the_purchase_up_and_late_money_revives_it(database: Database) -> None:
+    house = CardHouse()
+    workspace, payment = await on_page(database, house)
+    terms = billing(house)
+    later = NOW + payments.ABANDONED
+    await payments.look_again(database, terms, workspace, payment["id"], now=later, ids=IDS)
+    assert [one["status"] for one in await bought(database, workspace)] == ["failed"]
+    assert [one["status"] for one in await invoices(database, workspace)] == ["void"]
+    await payments.record(database, terms, workspace, payment["id"], Outcome(SUCCEEDED), now=later, ids=IDS)
+    assert [one["status"] for one in await bought(database, workspace)] == ["failed", "paid"]
+    assert await posted(database, workspace) == 500 * NANO

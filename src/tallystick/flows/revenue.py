@@ -49,16 +49,14 @@ async def _recognise_one(database: Database, workspace_id: UUID, now: dt.datetim
 
 async def recognise_in(
     conn: Connection, workspace_id: UUID, *, now: dt.datetime, ids: Ids, locked: Sequence[Purchase] | None = None
-) -> list[Purchase]:
+) -> None:
     """`recognise`, inside a transaction that has locked the workspace's balances and saved its books.
 
-    The granted purchases as they stand then; `locked` are those that the caller has in its hands, and only those.
+    `locked` are those that the caller has in its hands, and only those.
     """
-    found = await purchases.lock_granted(conn, workspace_id) if locked is None else list(locked)
+    found = await purchases.lock_burning(conn, workspace_id, now) if locked is None else list(locked)
     seq = await money.last_seq(conn, workspace_id)
     behind = [one for one in found if one.grant_id is not None and one.recognised_seq < seq]
-    if not behind:
-        return found
     by_start: dict[int, list[Purchase]] = {}
     for purchase in behind:
         by_start.setdefault(purchase.recognised_seq, []).append(purchase)
@@ -68,7 +66,6 @@ async def recognise_in(
         by_grant = {grant_id: list(burn) for grant_id, burn in groupby(burns, key=lambda burn: burn.grant_id)}
         for purchase in those:
             await _follow(conn, purchase, by_grant.get(purchase.grant_id, ()), seq, ids)
-    return found
 
 
 async def _follow(conn: Connection, purchase: Purchase, burns: Sequence[Burn], seq: int, ids: Ids) -> None:

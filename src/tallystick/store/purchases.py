@@ -59,6 +59,12 @@ async def lock_granted(conn: Connection, workspace_id: UUID) -> list[Purchase]:
     return [purchase_of(row) for row in rows]
 
 
+async def lock_burning(conn: Connection, workspace_id: UUID, now: dt.datetime) -> list[Purchase]:
+    """Of those, the ones of which something may still be used, expire or come back."""
+    given = {"workspace_id": workspace_id, "now": now}
+    return [purchase_of(row) for row in await (await conn.execute(SQL["lock_burning"], given)).fetchall()]
+
+
 async def automatic(
     conn: Connection, workspace_id: UUID, day: dt.date, method_at: dt.datetime | None
 ) -> tuple[bool, int, bool]:

@@ -51,6 +51,19 @@ WHERE p.workspace_id = %(workspace_id)s::uuid AND p.status IN ('paid', 'refunded
 ORDER BY p.created_at, p.id
 FOR UPDATE
 
+-- name: lock_burning
+-- Not those whose grant has ended and is followed to its end: nothing can come back to it.
+SELECT p.*
+FROM credit_purchase AS p
+JOIN credit_grant AS g ON g.workspace_id = p.workspace_id AND g.id = p.grant_id
+WHERE p.workspace_id = %(workspace_id)s::uuid AND p.status IN ('paid', 'refunded')
+    AND NOT (
+        p.recognised_used + p.recognised_expired + p.taken = p.credits AND g.remaining = 0
+        AND (g.ended_at IS NOT NULL OR g.expires_at <= %(now)s::timestamptz)
+    )
+ORDER BY p.created_at, p.id
+FOR UPDATE OF p
+
 -- name: automatic
 SELECT coalesce(bool_or(p.status = 'pending'), false) AS pending,
     coalesce(sum(CASE WHEN p.day = %(day)s::date AND p.status <> 'failed' THEN p.credits ELSE 0 END), 0)::bigint
@@ -87,7 +100,12 @@ SELECT DISTINCT p.workspace_id, w.clock_at
 FROM credit_purchase AS p
 JOIN workspace AS w ON w.id = p.workspace_id
 JOIN balance AS b ON b.workspace_id = p.workspace_id AND b.unit = 'credits'
+JOIN credit_grant AS g ON g.workspace_id = p.workspace_id AND g.id = p.grant_id
 WHERE p.status IN ('paid', 'refunded')
+    AND NOT (
+        p.recognised_used + p.recognised_expired + p.taken = p.credits AND g.remaining = 0
+        AND (g.ended_at IS NOT NULL OR g.expires_at <= coalesce(w.clock_at, %(now)s::timestamptz))
+    )
     AND (b.seq > p.recognised_seq OR b.due_at <= coalesce(w.clock_at, %(now)s::timestamptz))
     AND (%(workspace_id)s::uuid IS NULL OR p.workspace_id = %(workspace_id)s::uuid)
     AND (%(after)s::uuid IS NULL OR p.workspace_id > %(after)s::uuid)

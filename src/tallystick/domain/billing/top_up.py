@@ -35,7 +35,7 @@ def switched_on(
             value=format_credits(credits_),
             dailyCap=format_credits(cap),
         )
-    if account.method is None:
+    if not _can_charge(account):
         raise TallystickError("paymentMethodNotFound", "There is no payment method on file: add one first.")
     return replace(account, top_up=TopUp("on", credits_, threshold, daily_cap))
 
@@ -71,8 +71,13 @@ def decide(
         return "enough"
     if is_pending:
         return "inFlight"
-    if account.method is None:
+    if not _can_charge(account):
         return "noMethod"
     if bought_today + top_up.credits > cap_of(top_up.daily_cap, terms):
         return "capReached"
     return "buy"
+
+
+def _can_charge(account: Account) -> bool:
+    """Whether something is on file that is charged with nobody there; a transfer is made by somebody."""
+    return account.provider != "offline" and account.method is not None

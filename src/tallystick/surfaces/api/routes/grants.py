@@ -28,7 +28,6 @@ ROUTES = Routes("Grants")
 
 _UNITS: Final[dict[wire.UnitName, str]] = {"credits": CREDITS, "toolRuns": TOOL_RUNS}
 _NAMES: Final[dict[str, wire.UnitName]] = {unit: name for name, unit in _UNITS.items()}
-_PURCHASE_DAYS: Final = 365
 
 
 @ROUTES.post(
@@ -167,5 +166,5 @@ def _expiry(
     if isinstance(given, dt.datetime):
         return check_time(given, field="expiresAt")
     if given is UNSET and source in ("free", "purchase"):
-        return now + dt.timedelta(days=settings.free_days if source == "free" else _PURCHASE_DAYS)
+        return now + dt.timedelta(days=settings.free_days if source == "free" else settings.purchase_days)
     return None
