@@ -115,6 +115,14 @@ def test_many_agents_are_cut_on_the_page_and_whole_in_the_appendix() -> None:
     assert all(f"Agent{place:02d}" in detail for place in range(40))
 
 
+def test_beyond_a_thousand_rows_the_smallest_are_summed_so_that_a_page_takes_no_server_s_memory() -> None:
+    many = tuple(used("llm", f"Worker {place}", "2") for place in range(1_500))
+    detail = squeezed(PRINTER.render(document(used=many))).split("Usageindetail")[1]
+    assert detail.count("Worker") == 1_000
+    assert "500others5,00015,0001,000" in detail
+    assert "Sum15,00045,0003,000" in detail
+
+
 def test_corrections_name_their_period_and_what_was_before_any() -> None:
     february = dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
     lines = [

@@ -28,6 +28,9 @@ _GROUPS: Final = (
 
 _NOTES: Final = {"AE": "note_reverse_charge", "E": "note_exempt", "O": "note_outside", "Z": "note_zero"}
 _AGENTS_SHOWN: Final = 5
+_ROWS_SHOWN: Final = 1_000
+"""Rows of the appendix, about: beyond that nobody reads it, and making it would take more memory than a server has."""
+
 _US_PAPER: Final = frozenset({"US", "CA", "MX", "PH", "CL", "CO", "VE"})
 _REASONS: Final = {reason: key for key, reason in REASONS.items()}
 _TOWN_FIRST: Final = frozenset({"US", "CA", "AU", "IN", "GB", "IE", "NZ"})
@@ -213,7 +216,7 @@ def _agents(form: Form, used: list[UsedBy]) -> list[list[str]]:
     """Name and credits of those that used most; one agent alone says nothing that the line does not."""
     if not used or (len(used) == 1 and used[0].agent_id is None):
         return []
-    ordered = sorted(used, key=lambda row: (-abs(row.credits), row.agent, str(row.agent_id)))
+    ordered = sorted(used, key=_by_size)
     shown = ordered if len(ordered) <= _AGENTS_SHOWN + 1 else ordered[:_AGENTS_SHOWN]
     rows = [[_agent(form, row), form.say("credits_used", count=form.short_nano(row.credits))] for row in shown]
     if len(shown) < len(ordered):
@@ -303,6 +306,7 @@ def _appendix(form: Form, document: Document) -> Json | None:
     for row in document.used:
         periods[row.period_start].append(row)
     several = len(periods) > 1 or next(iter(periods)) != document.invoice.period_start
+    most = max(_ROWS_SHOWN // len({(row.period_start, row.category) for row in document.used}), 2 * _AGENTS_SHOWN)
     names = ("agent", "charges", "quantity", "credits", "tool_runs")
     return {
         "title": form.words["appendix"],
@@ -310,7 +314,7 @@ def _appendix(form: Form, document: Document) -> Json | None:
         "columns": [form.words[name] for name in names],
         "sum": form.words["sum"],
         "periods": [
-            {"title": _since(form, document, start) if several else "", "categories": _categories(form, rows)}
+            {"title": _since(form, document, start) if several else "", "categories": _categories(form, rows, most)}
             for start, rows in sorted(periods.items())
         ],
     }
@@ -320,21 +324,32 @@ def _since(form: Form, document: Document, start: Any) -> str:
     return form.words["before"] if start == BEFORE else form.say("period_from", date=form.day(document.day(start)))
 
 
-def _categories(form: Form, rows: list[UsedBy]) -> list[Json]:
+def _categories(form: Form, rows: list[UsedBy], most: int) -> list[Json]:
     categories: dict[str, list[UsedBy]] = defaultdict(list)
     for row in rows:
         categories[row.category].append(row)
     return [
         {
             "title": _category(form, category),
-            "rows": [
-                [_agent(form, row), *_figures(form, [row])]
-                for row in sorted(found, key=lambda row: (-abs(row.credits), row.agent, str(row.agent_id)))
-            ],
+            "rows": _agent_rows(form, found, most),
             "sum": _figures(form, found),
         }
         for category, found in sorted(categories.items(), key=lambda item: _place(item[0]))
     ]
+
+
+def _agent_rows(form: Form, found: list[UsedBy], most: int) -> list[list[str]]:
+    """A row for each agent, the largest first; those beyond `most` in one."""
+    ordered = sorted(found, key=_by_size)
+    shown, rest = (ordered, []) if len(ordered) <= most + 1 else (ordered[:most], ordered[most:])
+    rows = [[_agent(form, row), *_figures(form, [row])] for row in shown]
+    if rest:
+        rows.append([form.say("others", count=form.number(len(rest))), *_figures(form, rest)])
+    return rows
+
+
+def _by_size(row: UsedBy) -> tuple[int, str, str]:
+    return -abs(row.credits), row.agent, str(row.agent_id)
 
 
 def _place(category: str) -> tuple[int, str]:
