@@ -2,16 +2,19 @@
 
 import datetime as dt
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tallystick.domain.billing.invoices import Used
+from tallystick.domain.billing.invoices import Used, new_line
 from tallystick.flows import documents as flow
+from tallystick.flows import invoicing
+from tallystick.flows.billing import Billing
 from tallystick.flows.links import Link, sign
 from tallystick.runtime import Runtime
-from tallystick.store import invoices
+from tallystick.store import accounts, invoices
 from tallystick.store.database import Connection
 from tests.documents import samples
 from tests.documents.checking import attached, structure_problems, text_of, violations
@@ -49,6 +52,43 @@ async def test_an_invoice_is_had_as_pdf_and_as_its_electronic_form(runtime: Runt
     assert (xml.status_code, xml.headers["content-type"]) == (200, "application/xml")
     assert (violations(xml.content), attached(pdf.content)) == ([], xml.content)
     assert (await house.operator.get(f"/v1/invoices/{invoice_id}/pdf")).content == pdf.content
+
+
+async def test_what_is_issued_by_the_flows_has_documents(runtime: Runtime, house: House) -> None:
+    lines = [
+        new_line("plan", "Pro plan", 9_900, unit="period", period_start=samples.END, period_end=samples.NEXT),
+        new_line("custom", "Onboarding", 25_000, quantity=2, unit="days", unit_price=Decimal(12_500)),
+    ]
+    germany = replace(runtime.billing, seller=samples.SELLER)
+
+    async def work(conn: Connection, billing: Billing) -> tuple[UUID, UUID]:
+        invoice = await invoicing.issue_now(conn, billing, house.uuid, "custom", lines, now=NOW, ids=IDS)
+        note = await invoicing.credit_in(
+            conn, billing, invoice, amount_minor=1_190, reason="Goodwill", now=NOW, ids=IDS
+        )
+        return invoice.id, note.id
+
+    # With nothing set up the pages are there; what the standard wants is not, and is named.
+    plain, _ = await runtime.database.run(lambda conn: work(conn, runtime.billing))
+    pdf = await house.owner.get(f"/v1/invoices/{plain}/pdf")
+    assert "No sales tax or VAT is charged by the seller." in text_of(pdf.content).replace("\n", " ")
+    missing = (await house.owner.get(f"/v1/invoices/{plain}/xml")).json()["details"]["obstacles"]
+    assert missing == ["the buyer has no country", "the seller has neither a tax id nor an e-mail address"]
+
+    await set_buyer(runtime, house)
+    for document_id in await runtime.database.run(lambda conn: work(conn, germany)):
+        xml = await house.owner.get(f"/v1/invoices/{document_id}/xml")
+        assert (xml.status_code, violations(xml.content)) == (200, [])
+        pdf = await house.owner.get(f"/v1/invoices/{document_id}/pdf", params={"locale": "de"})
+        assert structure_problems(pdf.content) == []
+
+
+async def set_buyer(runtime: Runtime, house: House) -> None:
+    async def work(conn: Connection) -> None:
+        account = await accounts.lock(conn, house.uuid, provider="offline", now=NOW)
+        await accounts.save(conn, replace(account, country="DE", legal_name="Käufer KG"), NOW)
+
+    await runtime.database.run(work)
 
 
 async def test_the_language_may_be_asked_for(runtime: Runtime, house: House) -> None:
