@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Outcome
-from tallystick.flows import accounts, payments, topping_up
+from tallystick.flows import accounts, collecting, payments, topping_up
 from tallystick.flows.billing import Billing
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
@@ -203,3 +203,41 @@ async def test_switched_on_while_below_it_buys_at_once(database: Database) -> No
         database, terms, credits_=500 * NANO, threshold=50 * NANO, daily_cap=None, author=author(workspace)
     )
     assert await posted(database, workspace) == 510 * NANO
+
+
+async def test_after_a_crash_between_purchase_and_payment_the_turn_of_collecting_pays_it_once(
+    database: Database,
+) -> None:
+    house = CardHouse()
+    terms = billing(house)
+    workspace = await poor(database, house, terms)
+    await use(database, workspace, 60 * NANO, NOW)
+    begun = await database.run(lambda conn: topping_up._begin(conn, terms, workspace, NOW, IDS))
+    assert begun is not None and house.asked == 0
+    for hours in range(3):
+        await collecting.turn(database, terms, workspace, now=NOW + hours * HOUR, ids=IDS)
+    assert [one["status"] for one in await bought(database, workspace)] == ["paid"]
+    assert (house.asked, await posted(database, workspace)) == (1, 540 * NANO)
+
+
+async def test_who_pays_in_another_currency_is_not_topped_up(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house)
+    await bills.owed(database, workspace, 100, NOW, currency="eur")
+    async with database.data() as conn:
+        await conn.execute("UPDATE billing_account SET currency = 'eur' WHERE workspace_id = %s", [workspace])
+    with pytest.raises(TallystickError) as refused:
+        await topping_up.switch_on(
+            database, billing(house), credits_=500 * NANO, threshold=0, daily_cap=None, author=author(workspace)
+        )
+    assert refused.value.code == "currencyMismatch"
+
+
+async def test_who_is_past_due_is_not_topped_up(database: Database) -> None:
+    house = CardHouse()
+    terms = billing(house)
+    workspace = await poor(database, house, terms)
+    await use(database, workspace, 60 * NANO, NOW)
+    async with database.data() as conn:
+        await conn.execute("UPDATE subscription SET status = 'past_due' WHERE workspace_id = %s", [workspace])
+    assert await turn(database, terms, workspace) == 0

@@ -12,7 +12,7 @@ from tallystick.domain.billing.purchases import PurchaseTerms, check_credits
 from tallystick.kernel.credits import MAX_NANO, format_credits
 from tallystick.kernel.errors import TallystickError
 
-Wanted = Literal["off", "stopped", "enough", "inFlight", "noMethod", "capReached", "buy"]
+Wanted = Literal["off", "stopped", "enough", "inFlight", "noMethod", "otherCurrency", "capReached", "buy"]
 
 
 def switched_on(
@@ -20,8 +20,8 @@ def switched_on(
 ) -> Account:
     """The account with top-up on: nano-credits to buy, below which balance, and how many a day at most.
 
-    `daily_cap` None leaves it to the operator's. Raises `invalidAmount`, and `paymentMethodNotFound` with nothing on
-    file to charge.
+    `daily_cap` None leaves it to the operator's. Raises `invalidAmount`, `currencyMismatch`, and
+    `paymentMethodNotFound` with nothing on file to charge.
     """
     check_credits(credits_, terms)
     if not 0 <= threshold <= MAX_NANO:
@@ -37,6 +37,13 @@ def switched_on(
         )
     if not _can_charge(account):
         raise TallystickError("paymentMethodNotFound", "There is no payment method on file: add one first.")
+    if account.currency not in (None, terms.currency):
+        raise TallystickError(
+            "currencyMismatch",
+            f"Credits are sold in {terms.currency.upper()}, this workspace's invoices are in another currency.",
+            currency=terms.currency,
+            expected=account.currency,
+        )
     return replace(account, top_up=TopUp("on", credits_, threshold, daily_cap))
 
 
@@ -73,6 +80,8 @@ def decide(
         return "inFlight"
     if not _can_charge(account):
         return "noMethod"
+    if account.currency not in (None, terms.currency):
+        return "otherCurrency"
     if bought_today + top_up.credits > cap_of(top_up.daily_cap, terms):
         return "capReached"
     return "buy"

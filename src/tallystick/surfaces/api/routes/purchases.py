@@ -126,7 +126,7 @@ async def refund_purchase(call: Call, uuid: UUID, body: wire.RefundPurchase) -> 
 @ROUTES.put(
     "/v1/billing/subscriptions/topup",
     _WRITE,
-    errors=("invalidAmount", "paymentMethodNotFound", "subscriptionNotFound"),
+    errors=("currencyMismatch", "invalidAmount", "paymentMethodNotFound", "subscriptionNotFound"),
 )
 async def put_topup(call: Call, body: wire.TopUp) -> billing.SubscriptionAnswer:
     """Switch automatic top-up on, with new figures, or off. It buys at once when the balance is below already."""
