@@ -146,3 +146,12 @@ async def test_what_comes_within_minutes_of_issuing_waits_for_the_next_invoice(
     [used] = await closings.used_of(database, first)
     [later] = await closings.used_of(database, second)
     assert (used.credits, later.credits, later.period_start) == (2 * NANO, 4 * NANO, BIRTH)
+
+
+async def test_what_came_late_and_was_listed_is_not_listed_again(database: Database, meter: make.Meter) -> None:
+    workspace_id = await make.bare_workspace(database, BIRTH, plan="pro")
+    await meter.report(workspace_id, charge("a", "10", at(2, 3)), now=at(2, 20))
+    await meter.report(workspace_id, charge("b", "5", at(2, 3)), now=at(3, 2))
+    issued = [await closings.issue_due(database, workspace_id, moment) for moment in (at(3, 1), at(4, 1), at(5, 1))]
+    used = [await closings.used_of(database, invoice) for invoices in issued for invoice in invoices]
+    assert [[one.credits // NANO for one in each] for each in used] == [[10], [5], []]
