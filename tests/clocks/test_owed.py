@@ -43,7 +43,8 @@ async def told(era: Era) -> dict[str, list[dict[str, Any]]]:
     """All that there is of money, without ids and numbers."""
     queries = {
         "invoices": "SELECT purpose, status, period_start, period_end, issued_at, due_at, paid_at, closed_at,"
-        " total_minor, paid_minor, attempts, next_at FROM invoice WHERE workspace_id = %s ORDER BY created_at, period_start",
+        " total_minor, paid_minor, attempts, next_at FROM invoice WHERE workspace_id = %s"
+        " ORDER BY created_at, period_start",
         "payments": "SELECT status, amount_minor, created_at, finished_at FROM payment WHERE workspace_id = %s"
         " ORDER BY created_at",
         "facts": "SELECT kind, at FROM fact WHERE workspace_id = %s AND kind ~ '^(sub|inv|pay)' ORDER BY at, kind",
@@ -76,7 +77,7 @@ async def test_however_a_clock_is_moved_the_same_is_owed_told_and_stopped_at_the
 ) -> None:
     at = dt.datetime.fromisoformat(born)
     seen = []
-    for move in (in_one_move, by(9 * DAY), by(31 * HOUR)):
+    for move in (in_one_move, by(9 * DAY), by(67 * HOUR)):
         failing.declines.clear()
         era = await eras.born(at, plan="pro", zone=zone)
         await move(era, at + 40 * DAY)
@@ -110,7 +111,7 @@ async def test_a_move_that_is_cut_off_anywhere_charges_nobody_twice_and_ends_the
     await whole.to(to)
     expected = await told(whole)
     assert [one["status"] for one in expected["invoices"]] == ["paid", "paid"]
-    for transactions in range(1, 40, 3):
+    for transactions in (1, 2, 3, 5, 8, 13, 21, 34):
         taken, cut = failing.taken, await eras.born(born, plan="pro")
         for _ in range(3):
             try:
