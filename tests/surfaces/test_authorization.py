@@ -49,6 +49,8 @@ class Row:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
+WITH_REASON: Final = {"workspaceUuid": "{workspace}", "reason": "test"}
+CUSTOM_LINE: Final = {"description": "Work", "unitPrice": 100}
 RESOURCE: Final = {"kind": "agent", "key": "writer"}
 EVENT: Final = {
     "specversion": "1.0",
@@ -118,6 +120,14 @@ TABLE: Final[Mapping[str, Row]] = {
         ADMINS, 409, body={"creditsOverageBehaviors": [{"unit": "billing.credits", "action": "allow"}]}
     ),
     "put_overage_cap": Row(ADMINS, 409, body={"credits": 5}),
+    "list_subscription_invoices": Row(READERS, 200),
+    "list_invoices": Row(READERS, 200),
+    "get_upcoming_invoice": Row(READERS, 200),
+    "get_invoice": Row(READERS, 404, parts={"id": str(NOBODY)}),
+    "create_invoice": Row(OPERATOR, 409, body={"workspaceUuid": "{workspace}", "lines": [CUSTOM_LINE]}),
+    "void_invoice": Row(OPERATOR, 404, parts={"id": str(NOBODY)}, body=WITH_REASON),
+    "write_off_invoice": Row(OPERATOR, 404, parts={"id": str(NOBODY)}, body=WITH_REASON),
+    "credit_invoice": Row(OPERATOR, 404, parts={"id": str(NOBODY)}, body=WITH_REASON),
     "list_meters": Row(READERS, 200),
     "get_receipt": Row(READERS, 404, parts={"run": "run-1"}),
     "refund_run": Row(OPERATOR, 404, parts={"run": "run-1"}, body={"reason": "test"}),
