@@ -29,7 +29,7 @@ BEFORE: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 LABELS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "llm": ("Language models", "calls"),
+        "llm": ("Language models", "tokens"),
         "tool_calls": ("Tool calls", "calls"),
         "storage": ("Storage", "records"),
         "execution": ("Executions", "executions"),
