@@ -179,3 +179,17 @@ async def test_what_is_not_paid_is_not_given_back(house: House) -> None:
     body = {"workspaceUuid": str(house.uuid), "reason": "asked for"}
     answer = await house.operator.post(f"/v1/purchases/{purchase['uuid']}/refund", body)
     assert (answer.status_code, answer.json()["reason"]) == (409, "purchaseNotOpen")
+
+
+async def test_the_invoice_of_a_purchase_is_credited_by_giving_the_credits_back_and_voided_unpaid(
+    house: House,
+) -> None:
+    paid, unpaid = await buy(house, 500), await buy(house, 600)
+    await pay(house, paid)
+    why = {"workspaceUuid": str(house.uuid), "reason": "asked for"}
+    refused = await house.operator.post(f"/v1/invoices/{paid['invoiceUuid']}/credit", why)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "invoiceNotOpen")
+    voided = await house.operator.post(f"/v1/invoices/{unpaid['invoiceUuid']}/void", why)
+    assert voided.status_code == 200, voided.text
+    (failed,) = (await house.owner.get("/v1/purchases?status=failed")).json()["purchases"]
+    assert (failed["uuid"], failed["error"]) == (unpaid["uuid"], "asked for")

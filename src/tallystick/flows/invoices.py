@@ -132,6 +132,15 @@ async def credit(
         invoice = await _lock(conn, workspace_id, invoice_id, now, ids)
 
         async def make() -> Mapping[str, str]:
+            if invoice.purpose == "purchase":
+                # Credits and their money go together: what is credited is what comes back of them.
+                raise TallystickError(
+                    "invoiceNotOpen",
+                    "It is for credits: void it while it is unpaid, or give the credits back, which credits it.",
+                    id=str(invoice.id),
+                    number=invoice.number,
+                    status=invoice.status,
+                )
             note = await invoicing.credit_in(
                 conn, billing, invoice, amount_minor=amount_minor, lines=lines, reason=reason, now=now, ids=ids
             )
