@@ -265,6 +265,17 @@ def test_without_the_fonts_of_a_script_its_characters_are_replaced_and_the_rest_
     assert every.is_whole
 
 
+def test_a_language_whose_script_no_installed_font_has_is_english_with_the_names_replaced_and_said() -> None:
+    plain = Printer(Look(bank=BANK, packages=("fontpkg_noto_sans",)))
+    for locale in ("ar", "ja", "th"):
+        pdf = plain.render(document(locale=locale, buyer=replace(BUYER, name="株式会社 Aozora")))
+        assert has(pdf, "Invoice", "Page 1 of 2", f"{UNREADABLE * 4} Aozora", "no installed font has"), locale
+        assert structure_problems(pdf) == []
+    assert has(plain.render(document(locale="ru")), "169,23 €", "1 апреля 2026")
+    with pytest.raises(TallystickError, match="fontpkg-noto-sans"):
+        Printer(Look(packages=("noto_cjk_sans_otc",))).render(document())
+
+
 def a_font(folder: Path, glyph: str) -> Path:
     """A font that has one Thai letter, shown by this glyph of another font."""
     path, _ = find().files["Noto Sans Hebrew"]

@@ -58,6 +58,12 @@ class Typefaces:
         others = [name for name in self.files if name not in usual and not _CJK_FAMILIES.fullmatch(name)]
         return (*(name for name in usual if name in self.files), *sorted(others))
 
+    def can_write(self, locale: str, texts: Sequence[str]) -> bool:
+        """Whether all of these texts can be shown in a document of a locale."""
+        cleaner = Cleaner(self, self.families(locale))
+        cleaner.clean(list(texts))
+        return cleaner.is_whole
+
     def covers(self, family: str, characters: Sequence[str]) -> bool:
         """Whether a family has all of these characters."""
         known = self._coverage.get(family)
@@ -66,11 +72,14 @@ class Typefaces:
         return all(ord(character) in known for character in characters)
 
 
-def find(more: Path | None = None) -> Typefaces:
-    """The fonts of the installed packages and of one more folder. Raises `invalidSetting`, `fontsMissing`."""
+def find(more: Path | None = None, packages: Sequence[str] = PACKAGES) -> Typefaces:
+    """The fonts of those packages that are installed, and of one more folder.
+
+    Raises `invalidSetting`, `fontsMissing`.
+    """
     if more is not None and not more.is_dir():
         raise TallystickError("invalidSetting", f"TALLY_DOCUMENT_FONTS is no folder: {more}", path=str(more))
-    folders = [folder for name in PACKAGES for folder in _folders(name)] + ([more] if more else [])
+    folders = [folder for name in packages for folder in _folders(name)] + ([more] if more else [])
     fonts = typst.Fonts(
         include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(folder) for folder in folders]
     )

@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -32,11 +32,15 @@ _LOGOS: Final = frozenset({".png", ".svg", ".jpg", ".jpeg"})
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a seller's documents look: a logo (PNG, SVG or JPEG), a bank account, and a folder of more fonts."""
+    """How a seller's documents look: a logo (PNG, SVG or JPEG), a bank account, and a folder of more fonts.
+
+    `packages` are those that fonts are taken from in place of all that we know.
+    """
 
     logo: Path | None = None
     bank: BankAccount | None = None
     fonts: Path | None = None
+    packages: tuple[str, ...] | None = None
 
 
 class Printer:
@@ -49,6 +53,7 @@ class Printer:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._typefaces: Typefaces | None = None
+        self._locales: dict[str, str] = {}
 
     async def pdf(self, document: Document) -> bytes:
         """`render`, while the loop goes on."""
@@ -131,17 +136,31 @@ class Printer:
     def _inputs(self, document: Document, xml: str, *, strict: bool) -> dict[str, str]:
         from tallystick.gateways.documents.content import Letterhead, content
         from tallystick.gateways.documents.fonts import Cleaner
-        from tallystick.gateways.documents.locales import locale_of
 
         typefaces, logo = self._find_typefaces(), self._look.logo
         head = Letterhead(self._look.bank, logo.name if logo else None)
-        families = typefaces.families(str(locale_of(document.locale)))
+        document = replace(document, locale=self._readable(document.locale))
+        families = typefaces.families(document.locale)
         cleaner = Cleaner(typefaces, families, strict=strict)
         made = content(document, head, has_attachment=bool(xml))
         cleaned = cleaner.clean(made | {"logo": None, "unreadable": ""})
         warning = "" if cleaner.is_whole else made["unreadable"]
         cleaned |= {"fonts": families, "logo": made["logo"], "warning": warning}
         return {"document": msgspec.json.encode(cleaned).decode(), "xml": xml}
+
+    def _readable(self, name: str) -> str:
+        """The locale of this name, or English where the fonts that are installed can't write its words."""
+        from tallystick.gateways.documents.fonts import UNREADABLE
+        from tallystick.gateways.documents.locales import FALLBACK, labels, locale_of
+
+        locale = locale_of(name)
+        known = self._locales.get(str(locale))
+        if known is None:
+            words = [text for text in labels(locale.language).values() if UNREADABLE not in text]
+            days = [str(month) for month in locale.months["format"]["wide"].values()]
+            fits = self._find_typefaces().can_write(str(locale), [*words, *days])
+            known = self._locales[str(locale)] = str(locale) if fits else FALLBACK
+        return known
 
     def _typst(self, inputs: dict[str, str], **options: Any) -> Any:
         template = files(__package__).joinpath("invoice.typ").read_bytes()
@@ -169,5 +188,5 @@ class Printer:
 
         with self._lock:
             if self._typefaces is None:
-                self._typefaces = fonts.find(self._look.fonts)
+                self._typefaces = fonts.find(self._look.fonts, self._look.packages or fonts.PACKAGES)
             return self._typefaces
