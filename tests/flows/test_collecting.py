@@ -193,6 +193,24 @@ async def test_one_that_fails_holds_up_no_other(database: Database) -> None:
     assert waits is not None and waits > NOW + DAY
 
 
+async def test_what_a_closed_workspace_owes_is_still_asked_for(database: Database) -> None:
+    house = CardHouse(declines={CARD.id})
+    workspace = await payer(database, NOW, house)
+    invoice = await owed(database, workspace, 9_900, NOW)
+    await database.run(lambda conn: conn.execute("UPDATE workspace SET closed_at = %s WHERE id = %s", [NOW, workspace]))
+    for day in (0, 1, 3, 5, 7, 14):
+        await turn(database, billing(house), workspace, day)
+    assert await tried(database, invoice) == [0, 1, 3, 5, 7]
+    house.declines.clear()
+    await database.run(
+        lambda conn: conn.execute(
+            "UPDATE billing_account SET method_at = %s WHERE workspace_id = %s", [NOW + 15 * DAY, workspace]
+        )
+    )
+    await collecting.at_once(database, billing(house), workspace, now=NOW + 90 * DAY, ids=IDS)
+    assert (await invoice_now(database, invoice)).status == "paid"
+
+
 async def test_workspaces_with_a_clock_are_left_to_it(database: Database) -> None:
     house = CardHouse()
     workspace = await payer(database, NOW, house)

@@ -228,8 +228,8 @@ async def case_of(conn: Connection, billing: Billing, invoice: Invoice) -> Case:
     """An invoice with every attempt at it, as dunning looks at it."""
     attempts = await store.of_invoice(conn, invoice.workspace_id, invoice.id)
     account = await accounts.read(conn, invoice.workspace_id)
-    workspace = await workspaces.by_id(conn, invoice.workspace_id)
-    return Case(invoice, attempts, workspace.zone, can_collect(account), account.method_at)
+    zone = await workspaces.zone_of(conn, invoice.workspace_id)
+    return Case(invoice, attempts, zone, can_collect(account), account.method_at)
 
 
 def can_collect(account: Account) -> bool:

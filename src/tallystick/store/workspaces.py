@@ -29,6 +29,14 @@ async def by_id(conn: Connection, workspace_id: UUID) -> Workspace:
     return workspace_of(row)
 
 
+async def zone_of(conn: Connection, workspace_id: UUID) -> str:
+    """Its zone, also of one that is closed: what it owes is still asked for. Raises `workspaceNotFound`."""
+    row = await (await conn.execute(SQL["zone_of"], {"id": workspace_id})).fetchone()
+    if row is None:
+        raise not_found(workspace_id)
+    return str(row["zone"])
+
+
 async def clocks(conn: Connection, workspace_ids: Collection[UUID]) -> dict[UUID, dt.datetime | None]:
     """The test clock of each of these workspaces that exist, None where it has none."""
     rows = await (await conn.execute(SQL["clocks"], {"ids": sorted(workspace_ids)})).fetchall()

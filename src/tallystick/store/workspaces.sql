@@ -13,6 +13,9 @@ SELECT id, key, name, email, zone, created_at, clock_at
 FROM workspace
 WHERE id = %(id)s::uuid;
 
+-- name: zone_of
+SELECT zone FROM workspace WHERE id = %(id)s::uuid;
+
 -- name: clocks
 SELECT id, clock_at FROM workspace WHERE id = ANY(%(ids)s::uuid[]) AND closed_at IS NULL;
 
