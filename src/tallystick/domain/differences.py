@@ -38,6 +38,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "invoiceDiffers": "an invoice whose sums, taxes or credit notes its lines do not give",
         "invoiceUsageDiffers": "usage on an invoice that its charges do not give, or that another one lists",
         "numberGap": "a series of invoices with a number that is missing or stands twice",
+        "paymentDiffers": "an invoice that the payments for it do not give, or a payment that its refunds do not give",
         "moneyUnbalanced": "a movement of money whose entries do not sum to zero",
         "moneyDiffers": "an account of a purchase's money that its price and what was used of it do not give",
         "purchaseDiffers": "a purchase that its grant, its invoice or the ledger do not give",

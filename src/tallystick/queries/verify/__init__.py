@@ -15,7 +15,18 @@ from uuid import UUID
 from tallystick.domain.differences import Difference
 from tallystick.domain.metering.rederiving import Rerating
 from tallystick.kernel.errors import TallystickError
-from tallystick.queries.verify import budgets, charges, holds, invoices, ledger, money, prices, running, totals
+from tallystick.queries.verify import (
+    budgets,
+    charges,
+    holds,
+    invoices,
+    ledger,
+    money,
+    payments,
+    prices,
+    running,
+    totals,
+)
 from tallystick.queries.verify.checking import Check, Checked, Group
 from tallystick.store.database import Database, export_snapshot
 
@@ -89,6 +100,7 @@ async def _verify_group(database: Database, group: Group, rerating: Rerating, ho
                     await running.check(second, check)
                     await money.check(second, check)
                     await invoices.check(second, check)
+                    await payments.check(second, check)
 
             tasks = [asyncio.create_task(sums()), asyncio.create_task(charges.check(first, group, rerating))]
             try:
