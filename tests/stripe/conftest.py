@@ -73,6 +73,7 @@ async def shop(one_runtime: Runtime, http: httpx2.AsyncClient, front: Front) -> 
         database_url=one_runtime.settings.database_url,
         payment_provider="stripe",
         stripe_api_key=KEY,
+        stripe_publishable_key="pk_test_1",
         stripe_webhook_secret=f"whsec_before,{SECRET}",
         stripe_api_base=front.url,
         public_url="http://tally.test",

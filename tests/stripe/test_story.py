@@ -45,6 +45,7 @@ class Customer:
         """The owner opens the form, the browser sends the card to Stripe and its id to us."""
         asked = await self.owner.post(f"{BILLING}/setupIntent")
         assert asked.status_code == 201, asked.text
+        assert asked.json()["setupIntent"]["publishableKey"] == "pk_test_1"
         method = await self.shop.front.new_card(**card)
         await self.shop.front.finish_setup(asked.json()["setupIntent"]["clientSecret"], method)
         put = await self.owner.put(f"{BILLING}/paymentMethod", {"paymentMethodId": method})

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,6 +124,17 @@ def test_whatever_an_object_holds_it_is_understood_or_named(kind: str, about: di
         assert refused.code == "invalidWebhook"  # noqa: PT017
     else:
         assert told.type == kind
+
+
+def test_the_guide_names_every_event_that_an_endpoint_should_be_sent() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "stripe.md").read_text(encoding="utf-8")
+    named: set[str] = set()
+    for row in (line for line in guide.splitlines() if line.startswith("| `")):
+        before = ""
+        for name in re.findall(r"`([^`]+)`", row.split("|")[1]):
+            before = name if not name.startswith(".") else before.rpartition(".")[0] + name
+            named.add(before)
+    assert set(TYPES) <= named
 
 
 async def heard(provider: StripeProvider, front: Front, kind: str) -> Told:

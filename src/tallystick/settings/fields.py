@@ -224,7 +224,9 @@ class Settings:
         "offline", "Who collects from new accounts: `stripe`, or bank transfers marked by the operator."
     )
     stripe_api_key: str | None = _setting(None, "Secret key of the Stripe account.", secret=True)
-    stripe_webhook_secret: str | None = _setting(None, "Secret with which Stripe signs webhooks.", secret=True)
+    stripe_webhook_secret: str | None = _setting(
+        None, "Secret with which Stripe signs webhooks; two, by a comma, while it is rotated.", secret=True
+    )
     stripe_publishable_key: str | None = _setting(None, "Stripe's key for browsers.")
     stripe_api_base: str = _setting("https://api.stripe.com", "Address of Stripe's API.")
     portal_seconds: int = _setting(900, "Seconds that a link to our payment page is good.", low=60, high=86_400)

@@ -33,7 +33,10 @@ class PortalSessionAnswer(Wire):
 
 
 class SetupIntent(Wire):
+    """`publishableKey`, ours, is the provider's key for browsers, where the operator set it."""
+
     client_secret: str
+    publishable_key: str | None = None
 
 
 class SetupIntentAnswer(Wire):

@@ -67,7 +67,8 @@ async def create_setup_intent(call: Call) -> wire.SetupIntentAnswer:
     secret = await accounts.setup_intent(
         call.runtime.database, call.runtime.billing, call.workspace_id, now=call.now, ids=call.ids
     )
-    return wire.SetupIntentAnswer(setup_intent=wire.SetupIntent(client_secret=secret))
+    key = call.runtime.settings.stripe_publishable_key
+    return wire.SetupIntentAnswer(setup_intent=wire.SetupIntent(client_secret=secret, publishable_key=key))
 
 
 @ROUTES.put(
