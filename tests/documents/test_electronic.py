@@ -99,6 +99,31 @@ def test_others_read_every_amount_as_it_was_meant() -> None:
     assert read.trade.agreement.buyer_order.issuer_assigned_id._text == "PO-2026-0417"
 
 
+def test_a_period_is_told_by_its_first_and_last_day() -> None:
+    xml = facturx.write(document(), BANK).decode()
+    assert xml.count(">20260301</udt:DateTimeString></ram:StartDateTime>") == 5
+    assert xml.count(">20260331</udt:DateTimeString></ram:EndDateTime>") == 5
+    assert xml.count(">20260430</udt:DateTimeString></ram:EndDateTime>") == 1
+    assert "20260501" not in xml
+
+
+def test_price_times_quantity_is_the_amount_and_where_it_is_not_the_line_is_one_piece() -> None:
+    lines = [
+        line(1, "custom", "Fits", 31, quantity=Decimal(3), unit_price=Decimal("10.4")),
+        line(2, "custom", "Does not", 33, quantity=Decimal(3), unit_price=Decimal(10)),
+        line(3, "proration", "Negative price", -30, quantity=Decimal(3), unit_price=Decimal(-10)),
+        line(4, "proration", "Negative, does not fit", -30, quantity=Decimal(7), unit_price=Decimal(-10)),
+    ]
+    read = Read.parse(facturx.write(document(lines, used=()), BANK)).trade.items.children
+    shown = [(one.delivery.billed_quantity._amount, one.agreement.net.amount._value) for one in read]
+    assert shown == [
+        (Decimal(3), Decimal("0.104")),
+        (Decimal(1), Decimal("0.33")),
+        (Decimal(-3), Decimal("0.1")),
+        (Decimal(-1), Decimal("0.3")),
+    ]
+
+
 def read_rows(settlement: Any) -> list[tuple[str, Decimal, Decimal, Decimal]]:
     return [
         (

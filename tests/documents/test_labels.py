@@ -55,3 +55,12 @@ def test_a_language_without_words_is_told_in_english_with_its_own_numbers() -> N
     form = Form("sv-SE", "sek")
     assert form.say("page", page="1", pages="2") == "Page 1 of 2"
     assert form.money(123_456).replace("\xa0", " ") == "1 234,56 kr"
+
+
+def test_a_name_that_runs_the_other_way_is_marked_so_that_its_ends_stay_where_they_are() -> None:
+    left, right = "\u200e", "\u200f"
+    arabic, english = Form("ar", "eur"), Form("en", "eur")
+    assert arabic.isolate("12 rue des Lilas.") == f"{left}12 rue des Lilas.{left}"
+    assert arabic.isolate("شركة (1)") == "شركة (1)"
+    assert english.isolate("(1) חברה") == f"{right}(1) חברה{right}"
+    assert english.isolate("12 rue des Lilas.") == "12 rue des Lilas."
