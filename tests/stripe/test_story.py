@@ -156,23 +156,29 @@ async def test_upgraded_paid_declined_dunned_repaired_refunded_and_disputed(cust
     assert await differences(shop.runtime.database, customer.uuid) == []
 
 
-async def test_credits_bought_on_a_page_are_granted_when_they_are_paid(customer: Customer) -> None:
-    shop, front = customer.shop, customer.shop.front
+async def page_to_pay_on(customer: Customer, credits_: int) -> str:
+    """The address of Stripe's page, to which our own page leads where nothing is on file."""
+    shop = customer.shop
     made = await customer.owner.post(f"{BILLING}/creditsCheckoutSessions")
     assert made.status_code == 201, made.text
     page = made.json()["checkoutSession"]["url"].removeprefix("http://tally.test")
-    shown = await shop.http.get(page, params={"credits": "1500"})
+    shown = await shop.http.get(page, params={"credits": str(credits_)})
     assert shown.status_code == 200
     token = re.search(r'name="token" value="([^"]+)"', shown.text)
     assert token is not None
-    bought = await shop.http.post(page, data={"token": token[1], "credits": "1500"})
+    bought = await shop.http.post(page, data={"token": token[1], "credits": str(credits_)})
     assert bought.status_code == 303
     here = bought.headers["location"]
     waiting = await shop.http.get(here)
     again = await shop.http.get(here)
     pages = {re.search(r'href="([^"]+/pay/cs_test_[^"]+)"', one.text)[1] for one in (waiting, again)}  # type: ignore[index]
     assert len(pages) == 1
-    url = pages.pop()
+    return pages.pop()
+
+
+async def test_credits_bought_on_a_page_are_granted_when_they_are_paid(customer: Customer) -> None:
+    shop, front = customer.shop, customer.shop.front
+    url = await page_to_pay_on(customer, 1_500)
 
     # A card that is refused there ends nothing; a second one pays.
     assert await front.pay(url, await front.new_card("4000000000000341")) is None
@@ -184,6 +190,23 @@ async def test_credits_bought_on_a_page_are_granted_when_they_are_paid(customer:
     assert await customer.credits() == 1_500
     assert (await front.books()).taken == [1_500]
     assert [one["status"] for one in (await customer.owner.get("/v1/purchases")).json()["purchases"]] == ["paid"]
+    assert await differences(shop.runtime.database, customer.uuid) == []
+
+
+async def test_money_that_comes_after_a_purchase_was_given_up_buys_its_credits(customer: Customer) -> None:
+    shop, front = customer.shop, customer.shop.front
+    url = await page_to_pay_on(customer, 1_000)
+    await customer.advance(hours=2)
+    found = (await customer.owner.get("/v1/purchases")).json()["purchases"]
+    assert [one["status"] for one in found] == ["failed"]
+    await front.pay(url, await front.new_card())
+    await customer.hear()
+    if customer.mode == "lost":
+        assert await shop.catch_up() > 0
+    assert await customer.credits() == 1_000
+    assert await shop.catch_up() == 0 or customer.mode != "lost"
+    assert await customer.credits() == 1_000
+    assert (await front.books()).taken == [1_000]
     assert await differences(shop.runtime.database, customer.uuid) == []
 
 
