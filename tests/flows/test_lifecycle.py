@@ -1,4 +1,4 @@
-"""The life of a subscription, step by step on a clock that the test holds: trial, change, cancel, pause, debt."""
+"""A subscription step by step on a clock that the test holds: trial, change, cancel, pause, debt (M23 to M25)."""
 
 import datetime as dt
 from collections.abc import AsyncIterator
@@ -453,6 +453,28 @@ async def test_a_contract_is_the_workspaces_own(database: Database) -> None:
     assert (terms.plan.cadence, terms.plan.workspace_id, terms.overage) == ("quarterly", one.id, None)
     assert terms.period.end == dt.datetime(2026, 6, 10, 9, 0, tzinfo=dt.UTC)
     assert (await one.lines())[-1][2] == 100_000
+
+
+def test_an_event_is_in_the_period_of_the_subscription_that_it_was_in() -> None:
+    trial_end, resumed = T0 + 14 * DAY, T0 + 20 * DAY
+    calendar = store.Calendar(
+        (
+            store.Era(T0 - 40 * DAY, T0 - 40 * DAY, "monthly"),
+            store.Era(T0, trial_end, "monthly"),
+            store.Era(resumed, resumed, "annual"),
+        ),
+        "UTC",
+    )
+    for at, start in (
+        (T0 - 41 * DAY, dt.datetime(2025, 12, 29, 9, 0, tzinfo=dt.UTC)),
+        (T0 - SECOND, dt.datetime(2026, 2, 28, 9, 0, tzinfo=dt.UTC)),
+        (T0, T0),
+        (trial_end - SECOND, T0),
+        (trial_end, trial_end),
+        (resumed - SECOND, trial_end),
+        (resumed + 360 * DAY, resumed),
+    ):
+        assert store.period_start(calendar, at) == start, at
 
 
 async def use(one: Shop, amount: int) -> None:
