@@ -1,7 +1,7 @@
 """The composition root: settings become a database, gateways, a clock and ids, and surfaces take all from here."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -166,6 +166,14 @@ class Runtime:
         except TallystickError:
             return checks
         return {"database": True, "migrations": set(migrate.available()) <= set(applied), "queue": room}
+
+    def listens_on(self, port: int) -> None:
+        """Which port was picked, where the settings named none: links to our own pages have it."""
+        if self.settings.port == port:
+            return
+        self.settings = replace(self.settings, port=port)
+        self.billing = replace(self.billing, settings=self.settings)
+        self.letterhead = replace(self.letterhead, public_url=self.billing.public_url)
 
     def gauges(self) -> dict[str, int]:
         """What waits at this instant, by name, for `/metrics`."""

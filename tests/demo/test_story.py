@@ -351,6 +351,9 @@ async def test_the_command_serves_what_the_file_says_and_ends_cleanly(
             assert answer.status_code == status
             if status == 200:
                 assert answer.json()["totalUsage"] > 100
+        owner = {"authorization": f"Bearer {written['adminToken']}"}
+        listed = (await http.get("/v1/billing/subscriptions/invoices", headers=owner)).json()["invoices"]
+        assert {one["pdfUrl"].startswith(f"{written['baseUrl']}/v1/") for one in listed} == {True}
     code, printed = await stop(process)
     assert code == 0
     assert json.loads(printed) == written

@@ -44,6 +44,7 @@ async def serve_runtime(
 ) -> None:
     """Serve an open runtime on a listening socket until a signal says stop; the caller closes both."""
     address = address_of(listener)
+    runtime.listens_on(listener.getsockname()[1])
 
     async def told() -> None:
         if ready is not None:
