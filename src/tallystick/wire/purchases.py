@@ -1,7 +1,6 @@
 """Bought credits on the wire: purchases, what they would cost, automatic top-up, and what was earned by them."""
 
 import datetime as dt
-from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
@@ -43,7 +42,7 @@ class Purchase(Wire):
     status: PurchaseStatus
     automatic: bool
     credits: Credits
-    unit_price: Decimal
+    unit_price: Credits
     price: int
     tax: int
     total: int
@@ -80,7 +79,7 @@ class TaxRow(Wire):
 
     name: str
     country: str
-    rate: Decimal
+    rate: Credits
     amount: int
     reason: str
 
@@ -89,7 +88,7 @@ class Quote(Wire):
     """What credits would cost now; nothing is bought."""
 
     credits: Credits
-    unit_price: Decimal
+    unit_price: Credits
     price: int
     tax: int
     total: int

@@ -168,7 +168,9 @@ def _responses(endpoint: Endpoint) -> Schema:
         schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
         content = {JSON: {"schema": schema}}
         if str(status) in responses:  # an answer of the endpoint's own has this status, too
-            schema = {"anyOf": [responses[str(status)]["content"][endpoint.produces]["schema"], *shapes]}
-            content = {endpoint.produces: {"schema": schema}}
+            own = responses[str(status)]["content"][endpoint.produces]["schema"]
+            # A page is a page; what is refused before it is asked for is said as everywhere.
+            schema = {"anyOf": [own, *shapes]} if endpoint.produces == JSON else own
+            content = content | {endpoint.produces: {"schema": schema}}
         responses[str(status)] = {"description": ", ".join(codes), "content": content}
     return responses

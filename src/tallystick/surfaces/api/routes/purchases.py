@@ -14,6 +14,7 @@ from tallystick.domain.texts import LONGEST_DESCRIPTION, check_text
 from tallystick.flows import buying, due, revenue, topping_up
 from tallystick.flows.budgets import Author
 from tallystick.flows.buying import Quote
+from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import purchases as queries
 from tallystick.queries import revenue as reports
@@ -209,7 +210,7 @@ def author(call: Call, body: object) -> Author:
 def quote_on_wire(quote: Quote) -> wire.Quote:
     return wire.Quote(
         credits=Credits(quote.credits),
-        unit_price=quote.unit_price,
+        unit_price=_decimal(quote.unit_price),
         price=quote.price_minor,
         tax=quote.tax_minor,
         total=quote.total_minor,
@@ -218,7 +219,7 @@ def quote_on_wire(quote: Quote) -> wire.Quote:
             wire.TaxRow(
                 name=tax.name,
                 country=tax.country,
-                rate=Decimal(tax.rate_ppm) * 100 / PPM,
+                rate=Credits(tax.rate_ppm * (100 * NANO // PPM)),
                 amount=tax.amount_minor,
                 reason=tax.reason,
             )
@@ -245,7 +246,7 @@ def on_wire(call: Call, shown: ShownPurchase) -> wire.Purchase:
         status=one.status,  # type: ignore[arg-type]
         automatic=one.is_automatic,
         credits=Credits(one.credits),
-        unit_price=one.unit_price,
+        unit_price=_decimal(one.unit_price),
         price=one.price_minor,
         tax=one.tax_minor,
         total=one.total_minor,
@@ -262,6 +263,11 @@ def on_wire(call: Call, shown: ShownPurchase) -> wire.Purchase:
         created_at=one.created_at,
         finished_at=one.finished_at,
     )
+
+
+def _decimal(value: Decimal) -> Credits:
+    """A price with at most nine decimals, which the wire writes as a number with all its digits."""
+    return Credits(int(value * NANO))
 
 
 async def _answer(call: Call, workspace_id: UUID, purchase_id: UUID) -> wire.PurchaseAnswer:
