@@ -100,6 +100,10 @@ class _Turn:
                 await payments.look_again(
                     self._database, self._billing, entry.workspace_id, entry.id, now=self._now, ids=self._ids
                 )
+            elif entry.kind == "draft":
+                await issuing.issue_draft(
+                    self._database, self._billing, entry.workspace_id, entry.id, now=self._now, ids=self._ids
+                )
             else:
                 await _attend_to_invoice(
                     self._database, self._billing, entry.workspace_id, entry.id, now=self._now, ids=self._ids
@@ -135,13 +139,10 @@ class _Turn:
 async def _attend_to_invoice(
     database: Database, billing: Billing, workspace_id: UUID, invoice_id: UUID, *, now: dt.datetime, ids: Ids
 ) -> None:
-    """A draft is issued; of an open one, what its schedule says: asked for first, told and stopped only then."""
+    """Of an open invoice, what its schedule says: asked for first, told and stopped only then."""
     async with database.read(workspace_id) as conn:
         invoice = await invoices.find(conn, workspace_id, invoice_id)
         steps = await _steps(conn, billing, invoice, now)
-    if invoice.status == DRAFT:
-        await issuing.issue_draft(database, billing, workspace_id, invoice_id, now=now, ids=ids)
-        return
     if any(step.kind == "collect" for step in steps):
         await payments.collect(database, billing, workspace_id, invoice_id, now=now, ids=ids)
 

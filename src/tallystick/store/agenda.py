@@ -14,10 +14,10 @@ SQL = load(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An invoice or a payment whose turn came at `at`."""
+    """A draft, an invoice or a payment whose turn came at `at`."""
 
     at: dt.datetime
-    kind: Literal["invoice", "payment"]
+    kind: Literal["draft", "invoice", "payment"]
     workspace_id: UUID
     id: UUID
 

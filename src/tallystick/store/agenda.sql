@@ -2,7 +2,7 @@
 -- What is to be done about money owed, in order of time. A workspace with a test clock is turned by its clock alone.
 SELECT n.next_at, n.kind, n.workspace_id, n.id
 FROM (
-    SELECT i.workspace_id, i.id, i.next_at, 'invoice' AS kind
+    SELECT i.workspace_id, i.id, i.next_at, CASE i.status WHEN 'draft' THEN 'draft' ELSE 'invoice' END AS kind
     FROM invoice AS i
     WHERE i.next_at <= %(now)s::timestamptz
     UNION ALL
