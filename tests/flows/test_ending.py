@@ -6,7 +6,10 @@ from uuid import UUID
 
 import pytest
 
-from tallystick.flows import ending
+from tallystick.domain.credits.holds import Amounts, Scope
+from tallystick.flows import buying, ending
+from tallystick.flows.batches import Batch
+from tallystick.flows.holding import Place
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database
@@ -38,7 +41,6 @@ async def test_closing_ends_everything_and_keeps_ledger_and_invoices(database: D
     assert [(row["posted"], row["held"], row["due_at"]) for row in rows] == [(0, 0, None), (0, 0, None)]
     [sub] = await make.rows(database, "SELECT status, ended_at FROM subscription WHERE workspace_id = %s", one.id)
     assert (sub["status"], sub["ended_at"]) == ("canceled", one.now)
-    assert (await bills.facts_of(database, one.id))[-1] in ("workspace.closed", "credits.expired")
     assert "workspace.closed" in await bills.facts_of(database, one.id)
     assert [line[0] for line in await one.lines()] == ["change", "closing"]
     assert await make.differences(database, one.id) == []
@@ -94,6 +96,40 @@ async def test_personal_data_is_blanked_after_its_days_and_not_before(database: 
 async def _person(database: Database, person: UUID) -> dict[str, Any]:
     [row] = await make.rows(database, "SELECT email, first_name FROM person WHERE id = %s", person)
     return row
+
+
+async def test_bought_credits_are_given_back_where_the_operator_says_so(database: Database) -> None:
+    one = await shop(database)
+    await one.card()
+    purchase = await buying.buy(database, one.billing, 1_000 * NANO, author(one.id, one.now))
+    assert purchase.status == "paid"
+    await use(one, 250)
+    made = await closed(one, "refund")
+    after = await buying.find(database, one.id, purchase.id)
+    assert (made.forfeited, made.refunded_minor) == (0, after.refunded_minor + after.refunded_tax_minor)
+    # 750 of 1,000 credits at a cent each, before tax.
+    assert after.refunded_minor == 750
+    assert sum(one.house.refunds.values()) == made.refunded_minor
+
+
+async def test_holds_are_voided_and_what_runs_is_taken_down(database: Database) -> None:
+    one = await shop(database)
+    await make.grant(database, one.id, 100, one.now)
+    hold = Place(
+        workspace_id=one.id,
+        key="k",
+        request_hash=b"h",
+        amounts=Amounts(5 * NANO, 0),
+        scope=Scope(),
+        seconds=600,
+    )
+    meter = make.Meter(database)
+    await meter.book(Batch([], one.now, operation=hold))
+    assert hold.error is None
+    made = await closed(one)
+    assert made.holds_voided == 1
+    rows = await make.rows(database, "SELECT status FROM hold WHERE workspace_id = %s", one.id)
+    assert [row["status"] for row in rows] == ["voided"]
 
 
 __all__ = ["verified"]

@@ -126,7 +126,7 @@ async def _void_holds(site: Site) -> int:
     await caps.read(site.conn, [(site.workspace_id, hold.scope, hold.created_at) for hold in found])
     for hold in found:
         hold.move("void")
-        hold.finished_at = site.now
+        hold.finished_at, hold.finish_key, hold.finish_hash = site.now, f"closing:{hold.id}", hold.request_hash
         due.release(hold, hold.open_amounts, site.pair, caps)
     await holds.update(site.conn, found)
     await caps.save(site.conn)
