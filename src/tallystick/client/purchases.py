@@ -75,7 +75,7 @@ def set_topup(
 
     Raises `TallystickError` with the code `invalidAmount`.
     """
-    body = wire.TopUp(
+    body = wire.PutTopUp(
         enabled=True,
         credits_count=_credits(credits_count),
         threshold=_credits(threshold),
@@ -86,7 +86,7 @@ def set_topup(
 
 def switch_topup_off() -> Call[billing.SubscriptionAnswer]:
     """Buy nothing any more by itself."""
-    return _send("PUT", "/v1/billing/subscriptions/topup", billing.SubscriptionAnswer, wire.TopUp(enabled=False))
+    return _send("PUT", "/v1/billing/subscriptions/topup", billing.SubscriptionAnswer, wire.PutTopUp(enabled=False))
 
 
 def topup() -> Call[wire.TopUpAnswer]:

@@ -109,7 +109,7 @@ class RefundPurchase(Wire):
     credits: Credits | None = None
 
 
-class TopUp(Wire):
+class PutTopUp(Wire):
     """Below `threshold`, `creditsCount` credits are bought; at most `dailyCap` on a UTC day, the operator's without."""
 
     enabled: bool

@@ -129,7 +129,7 @@ async def refund_purchase(call: Call, uuid: UUID, body: wire.RefundPurchase) -> 
     _WRITE,
     errors=("currencyMismatch", "invalidAmount", "paymentMethodNotFound", "subscriptionNotFound"),
 )
-async def put_topup(call: Call, body: wire.TopUp) -> billing.SubscriptionAnswer:
+async def put_topup(call: Call, body: wire.PutTopUp) -> billing.SubscriptionAnswer:
     """Switch automatic top-up on, with new figures, or off. It buys at once when the balance is below already."""
     runtime = call.runtime
     if not body.enabled:
