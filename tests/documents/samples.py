@@ -127,7 +127,9 @@ LINES = (
 
 def document(lines: Sequence[Line] = LINES, **more: Any) -> Document:
     """An invoice of a period, issued and open; `more` are fields of the invoice, or of the document."""
-    of_document = {name: more.pop(name) for name in ("used", "zone", "locale", "corrected") if name in more}
+    of_document = {
+        name: more.pop(name) for name in ("used", "zone", "locale", "corrected", "is_collected") if name in more
+    }
     taxes = more.pop("taxes", None) or taxed(lines)
     net, tax = sum(one.amount_minor for one in lines), sum(one.amount_minor for one in taxes)
     given: dict[str, Any] = {

@@ -58,6 +58,7 @@ KINDS = {
     "in yen": document(currency="jpy"),
     "300 lines": samples.long(),
     "no bank account": document(),
+    "due at once": document(due_at=ISSUED),
     "an account that is no IBAN": document(),
 }
 BANKS = {"no bank account": None, "an account that is no IBAN": NUMBERED}

@@ -28,7 +28,7 @@ from tallystick.gateways.documents.pdf import Look, Printer
 from tallystick.kernel.errors import TallystickError
 from tests.documents import samples
 from tests.documents.checking import attached, structure_problems, text_of, violations
-from tests.documents.samples import BANK, BUYER, DUE, LINES, SELLER, START, USED, document, line, used
+from tests.documents.samples import BANK, BUYER, DUE, ISSUED, LINES, SELLER, START, USED, document, line, used
 
 PRINTER = Printer(Look(bank=BANK))
 HERE = Path(__file__).parent
@@ -158,6 +158,15 @@ def test_it_is_stamped_with_how_it_stands(status: str) -> None:
     pdf = PRINTER.render(made)
     assert has(pdf, *shown)
     assert not has(pdf, not_shown)
+
+
+def test_who_pays_by_a_method_on_file_is_not_asked_to_transfer_it_as_well() -> None:
+    made = document(is_collected=True, due_at=ISSUED)
+    pdf = PRINTER.render(made)
+    assert has(pdf, "How to pay", "collected from the method on file")
+    assert not has(pdf, "DE89 3704")
+    assert b"DE89" not in attached(pdf)
+    assert b"DE89370400440532013000" in attached(PRINTER.render(document()))
 
 
 def test_what_was_paid_and_credited_in_part_is_taken_off_what_is_due() -> None:

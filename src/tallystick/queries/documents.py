@@ -32,6 +32,7 @@ async def document(database: Database, workspace_id: UUID, invoice_id: UUID, *, 
             used=await _named(conn, workspace_id, used),
             zone=readers["zone"],
             locale=locale or readers["locale"],
+            is_collected=readers["is_collected"],
             corrected=await _corrected(conn, invoice),
         )
 

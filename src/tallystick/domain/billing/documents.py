@@ -48,7 +48,8 @@ class Document:
     """An issued invoice or credit note with all that is shown of it.
 
     `zone` is the workspace's: its days are those of the document (rule M29). `locale` says in which language and form
-    people read it, such as `de` or `pt_BR`; what programs read is the same in all.
+    people read it, such as `de` or `pt_BR`; what programs read is the same in all. `is_collected`: there is a method on
+    file that the money is taken from, so that nobody should be asked to transfer it.
     """
 
     invoice: Invoice
@@ -56,6 +57,7 @@ class Document:
     used: tuple[UsedBy, ...] = ()
     zone: str = "UTC"
     locale: str = "en"
+    is_collected: bool = False
     corrected: Corrected | None = None
 
     @property

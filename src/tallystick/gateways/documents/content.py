@@ -274,7 +274,7 @@ def _pay(form: Form, document: Document, head: Letterhead, seller: Party) -> Jso
     if document.is_credit_note or not document.invoice.open_minor:
         return None
     bank = head.bank
-    if bank is None:
+    if bank is None or document.is_collected:
         told = form.say("pay_online", seller=form.isolate(seller.email or seller.name))
         return {"title": form.words["how_to_pay"], "told": told, "rows": []}
     rows = [

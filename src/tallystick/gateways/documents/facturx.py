@@ -187,7 +187,9 @@ def _add_settlement(trade: Element, document: Document, bank: BankAccount | None
     settled = _in(trade, "ApplicableHeaderTradeSettlement")
     _add(settled, "PaymentReference", document.number)
     _add(settled, "InvoiceCurrencyCode", invoice.currency.upper())
-    _add_means(settled, None if document.is_credit_note else bank)
+    # What is due at once is taken from a method on file: a program must not transfer it, too.
+    is_collected = invoice.due_at is not None and invoice.due_at <= document.issued_at
+    _add_means(settled, None if document.is_credit_note or is_collected else bank)
     for tax in invoice.taxes:
         _add_tax(settled, tax, invoice.currency)
     if invoice.period_start and invoice.period_end:
