@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -72,6 +73,9 @@ async def test_what_is_past_due_stands_on_top_with_what_follows(house: House, ru
         f"Invoice {invoice.number} ($99.00) was due 12 Mar 2026. New runs are paused from 26 Mar 2026 on."
     )
     assert await ids(await house.caller("member")) == []
+    # Who may pay has the way to the page, whose link needs no login.
+    page = await house.owner.get(urlsplit(banner["action"]["url"]).path)
+    assert (page.status_code, f"{invoice.number}" in page.text) == (200, True)
 
 
 async def test_a_member_puts_a_banner_away_for_themselves_alone_until_the_next_threshold(house: House) -> None:

@@ -33,6 +33,9 @@ Way = Literal[
 
 ALL_USED: Final = 100
 
+ABOUT_PAYING: Final[frozenset[Kind]] = frozenset({"pastDue", "trialEnded", "topUpStopped", "trial", "methodExpiring"})
+"""The banners whose way on is our payment page."""
+
 _OUT_OF_CREDITS: Final = "You've used all your available credits. Please add more credits to your account to continue."
 _LABELS: Final[Mapping[Way, str]] = MappingProxyType(
     {

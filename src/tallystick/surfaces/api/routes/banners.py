@@ -6,15 +6,16 @@ from typing import Final, Literal
 from uuid import UUID
 
 from tallystick.domain.credits.balances import State
-from tallystick.domain.identity.rights import BILLING_READ
+from tallystick.domain.identity.rights import BILLING_READ, BILLING_WRITE
 from tallystick.domain.telling import banners as domain
 from tallystick.domain.telling.banners import Banner, Support
-from tallystick.flows import dismissals, due
+from tallystick.flows import dismissals, due, portal
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.queries import banners, standing, widget
 from tallystick.surfaces.api.endpoints import Call, Routes
 from tallystick.surfaces.api.guards import Guard, requires
+from tallystick.surfaces.api.routes.payments import base_url
 from tallystick.wire import banners as wire
 from tallystick.wire.amounts import Credits
 from tallystick.wire.identity import UnitName
@@ -40,15 +41,7 @@ async def list_banners(call: Call) -> wire.BannersAnswer:
     await due.bring_up(call.runtime.database, call.workspace_id, now=call.now, ids=call.ids)
     if not call.principal.may(BILLING_READ):
         return _on_wire([domain.paused()] if await _is_paused(call) else [])
-    found = await banners.banners(
-        call.runtime.database,
-        call.workspace_id,
-        _who(call),
-        support=_support(call),
-        terms=call.runtime.billing.dunning,
-        now=call.now,
-    )
-    return _on_wire(found)
+    return _on_wire(await _shown(call))
 
 
 @ROUTES.post(
@@ -73,15 +66,7 @@ async def dismiss_banner(call: Call, id: str) -> wire.BannersAnswer:  # noqa: A0
     await dismissals.dismiss(
         call.runtime.database, banner, workspace_id=call.workspace_id, person_id=_who(call), now=call.now
     )
-    found = await banners.banners(
-        call.runtime.database,
-        call.workspace_id,
-        _who(call),
-        support=_support(call),
-        terms=call.runtime.billing.dunning,
-        now=call.now,
-    )
-    return _on_wire(found)
+    return _on_wire(await _shown(call))
 
 
 @ROUTES.get("/v1/widget", requires(BILLING_READ))
@@ -113,6 +98,32 @@ async def get_widget(call: Call) -> wire.WidgetAnswer:
             as_of=call.now,
         )
     )
+
+
+async def _shown(call: Call) -> list[Banner]:
+    """Those that the caller did not put away; where they are about paying, with our page for who may pay."""
+    support = _support(call)
+
+    async def ask() -> list[Banner]:
+        terms, who = call.runtime.billing.dunning, _who(call)
+        return await banners.banners(
+            call.runtime.database, call.workspace_id, who, support=support, terms=terms, now=call.now
+        )
+
+    found = await ask()
+    if not call.principal.may(BILLING_WRITE) or not any(one.kind in domain.ABOUT_PAYING for one in found):
+        return found
+    runtime = call.runtime
+    url = await portal.own_page(
+        runtime.database,
+        runtime.billing,
+        call.workspace_id,
+        base_url=base_url(call),
+        real_now=call.received_at,
+        ids=call.ids,
+    )
+    support = replace(support, payment_url=url)
+    return await ask()
 
 
 async def _is_paused(call: Call) -> bool:
