@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.credits.holds import Amounts, Scope
-from tallystick.flows import buying, ending
+from tallystick.flows import buying, ending, profiles
 from tallystick.flows.batches import Batch
 from tallystick.flows.holding import Place
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
 from tallystick.store.database import Database
-from tests import bills, make
+from tests import bills, deploying, make
 from tests.bills import author
 from tests.flows.test_lifecycle import PRO, Shop, shop, use, verified
 from tests.make import IDS
@@ -91,6 +91,23 @@ async def test_personal_data_is_blanked_after_its_days_and_not_before(database: 
     [row] = await make.rows(database, "SELECT email, blanked_at FROM workspace WHERE id = %s", one.id)
     assert (row["email"], row["blanked_at"]) == (None, T0 + 30 * DAY)
     assert await make.rows(database, "SELECT 1 FROM ledger_entry WHERE workspace_id = %s", one.id) == []
+
+
+async def test_what_runs_is_charged_until_the_closing_and_no_longer(database: Database) -> None:
+    await profiles.ship_profiles(database)
+    one = await shop(database)
+    await make.grant(database, one.id, 100, one.now)
+    await deploying.deploy(database, one.id, one.now)
+    await deploying.deploy(database, one.id, one.now, key="late", begin="deploying")
+    one.now += dt.timedelta(hours=2, minutes=30, seconds=17)
+    made = await closed(one)
+    assert made.deployments_stopped == 2
+    rows = await make.rows(database, "SELECT state FROM deployment WHERE workspace_id = %s", one.id)
+    assert {row["state"] for row in rows} == {"ready"}
+    [used] = await make.rows(
+        database, "SELECT sum(credits)::bigint AS credits FROM usage_event WHERE workspace_id = %s", one.id
+    )
+    assert used["credits"] == deploying.cost("script-1x2", dt.timedelta(hours=2, minutes=30, seconds=17))
 
 
 async def _person(database: Database, person: UUID) -> dict[str, Any]:
