@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from tallystick.domain.billing.accounts import Account
+from tallystick.domain.billing.accounts import Account, ProviderName
 from tallystick.domain.billing.invoices import Invoice
 from tallystick.domain.billing.payments import Payment
 from tallystick.domain.billing.statements import BankTransaction
@@ -45,20 +45,20 @@ async def payments(
         return await _payments(conn, workspace_id, invoice_id, limit, offset)
 
 
-async def account(database: Database, workspace_id: UUID) -> Account:
-    """The billing account; one with nothing in it where none was made yet."""
+async def account(database: Database, workspace_id: UUID, *, provider: ProviderName) -> Account:
+    """The billing account; one with nothing in it where none was made yet, which `provider` will collect from."""
     async with database.read(workspace_id) as conn:
-        return await accounts.read(conn, workspace_id)
+        return await accounts.read(conn, workspace_id, provider=provider)
 
 
-async def overview(database: Database, workspace_id: UUID) -> Overview:
+async def overview(database: Database, workspace_id: UUID, *, provider: ProviderName) -> Overview:
     """What a payment page shows. Raises `workspaceNotFound`."""
     async with database.read(workspace_id) as conn:
         workspace = await workspaces.by_id(conn, workspace_id)
         rows = await (await conn.execute(SQL["owed"], {"workspace_id": workspace_id})).fetchall()
         return Overview(
             workspace,
-            await accounts.read(conn, workspace_id),
+            await accounts.read(conn, workspace_id, provider=provider),
             [invoice_of(row) for row in rows],
             await _payments(conn, workspace_id, None, _SHOWN, 0),
         )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from tallystick.domain.billing.accounts import Account, Address, Method, TopUp
+from tallystick.domain.billing.accounts import Account, Address, Method, ProviderName, TopUp
 from tallystick.store.database import Connection, Row
 from tallystick.store.named_sql import load
 
@@ -18,10 +18,10 @@ _PLAIN: Final = tuple(
 )
 
 
-async def read(conn: Connection, workspace_id: UUID) -> Account:
-    """The account, not locked; one with nothing in it where none was made yet."""
+async def read(conn: Connection, workspace_id: UUID, *, provider: ProviderName = "offline") -> Account:
+    """The account, not locked; one with nothing in it, of `provider`, where none was made yet."""
     row = await (await conn.execute(SQL["read"], {"workspace_id": workspace_id})).fetchone()
-    return account_of(row) if row else Account(workspace_id)
+    return account_of(row) if row else Account(workspace_id, provider=provider)
 
 
 async def lock(conn: Connection, workspace_id: UUID, *, provider: str, now: dt.datetime) -> Account:

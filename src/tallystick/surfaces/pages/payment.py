@@ -131,7 +131,9 @@ async def _page(
     error: TallystickError | None = None,
 ) -> Reply:
     billing = call.runtime.billing
-    overview = await queries.overview(call.runtime.database, link.workspace_id)
+    overview = await queries.overview(
+        call.runtime.database, link.workspace_id, provider=billing.settings.payment_provider
+    )
     form_link = Link(_FORM_PURPOSE, link.workspace_id, link.expires_at)
     signed = await links.sign(call.runtime.database, form_link, now=call.received_at, ids=call.ids)
     wrong = "" if error is None else str(error.details.get("field", ""))

@@ -22,7 +22,7 @@ _SUBSCRIPTIONS: Final = "/v1/billing/subscriptions"
 @ROUTES.get(f"{_SUBSCRIPTIONS}/creditCard", requires(BILLING_READ))
 async def get_credit_card(call: Call) -> wire.CreditCardAnswer:
     """The card on file; `creditCard` is absent without one."""
-    method = (await queries.account(call.runtime.database, call.workspace_id)).method
+    method = (await _account(call)).method
     if method is None or method.kind != "card":
         return wire.CreditCardAnswer()
     return wire.CreditCardAnswer(
@@ -114,9 +114,7 @@ async def list_payments(call: Call, query: wire.PaymentList) -> wire.PaymentsAns
 @ROUTES.get("/v1/billing/account", requires(BILLING_READ))
 async def get_billing_account(call: Call) -> wire.BillingAccountAnswer:
     """Who pays: what invoices say of the buyer, and what is on file to pay with."""
-    return wire.BillingAccountAnswer(
-        account=_account_on_wire(await queries.account(call.runtime.database, call.workspace_id))
-    )
+    return wire.BillingAccountAnswer(account=_account_on_wire(await _account(call)))
 
 
 @ROUTES.put(
@@ -141,6 +139,11 @@ async def put_billing_account(call: Call, body: wire.PutBillingAccount) -> wire.
 def base_url(call: Call) -> str:
     """The address that a link to our own pages begins with: as set, else as the caller reached us."""
     return call.runtime.settings.public_url or str(call.request.base_url).rstrip("/")
+
+
+async def _account(call: Call) -> Account:
+    provider = call.runtime.settings.payment_provider
+    return await queries.account(call.runtime.database, call.workspace_id, provider=provider)
 
 
 def _details(body: wire.PutBillingAccount) -> Details:
