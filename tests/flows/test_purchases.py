@@ -11,7 +11,7 @@ import pytest
 
 from tallystick.domain.billing.payments import FAILED, SUCCEEDED, Outcome
 from tallystick.domain.identity.requests import RequestKey
-from tallystick.flows import buying, due, invoicing, payments, revenue, reversals, used_credits
+from tallystick.flows import buying, collecting, due, invoicing, payments, revenue, reversals, used_credits
 from tallystick.flows.budgets import Author
 from tallystick.kernel.credits import NANO
 from tallystick.kernel.errors import TallystickError
@@ -464,3 +464,25 @@ async def test_a_page_that_nobody_paid_on_gives_the_purchase_up_and_late_money_r
     await payments.record(database, terms, workspace, payment["id"], Outcome(SUCCEEDED), now=later, ids=IDS)
     assert [one["status"] for one in await bought(database, workspace)] == ["failed", "paid"]
     assert await posted(database, workspace) == 500 * NANO
+
+
+async def test_taxed_at_use_the_invoice_of_the_period_has_the_tax_alone(database: Database) -> None:
+    house = CardHouse()
+    workspace = await payer(database, NOW, house, plan="free")
+    terms = billing(house, credits_tax_at="use")
+    await buying.buy(database, terms, 1_000 * NANO, author(workspace))
+    await use(database, workspace, 400 * NANO, NOW + DAY)
+    later = dt.datetime(2026, 4, 14, 12, 0, tzinfo=dt.UTC)
+    await due.bring_up(database, workspace, now=later, ids=IDS)
+    await collecting.turn(database, terms, workspace, now=later, ids=IDS)
+    (period,) = [one for one in await invoices(database, workspace) if one["purpose"] == "period"]
+    assert (period["status"], period["net_minor"], period["tax_minor"], period["total_minor"]) == ("paid", 0, 76, 76)
+    lines = await make.rows(
+        database,
+        "SELECT amount_minor, tax_category FROM invoice_line WHERE workspace_id = %s AND invoice_id = %s"
+        " AND kind = 'credits' ORDER BY position",
+        workspace,
+        period["id"],
+    )
+    assert [(one["amount_minor"], one["tax_category"]) for one in lines] == [(400, "S"), (-400, "E")]
+    assert [one.code for one in await make.differences(database, workspace) if "invoice" in one.code.lower()] == []
