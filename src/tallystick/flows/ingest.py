@@ -38,6 +38,10 @@ class IngestLimits:
     resources_max: int = 10_000
     hourly_days: int = 35
 
+    @property
+    def hourly(self) -> dt.timedelta:
+        return dt.timedelta(days=self.hourly_days)
+
 
 class _StaleError(Exception):
     """A cached fact that prices rest on changed before the lock was taken."""
@@ -143,8 +147,7 @@ async def _commit(
         await holding.apply(conn, settling, ids)
     async with usage.claiming(not careful), finishing(conn):
         if charges:
-            since = now - dt.timedelta(days=limits.hourly_days)
-            await usage.add_events(conn, hours_since=since, claim=not careful)
+            await usage.add_events(conn, hours_since=now - limits.hourly, claim=not careful)
         if holding is not None:
             await holding.save(conn)
         await caps.save(conn)
