@@ -168,7 +168,7 @@ async def test_money_that_is_on_its_way_pays_when_it_has_come(database: Database
 STATUSES = ("action_required", "processing", "canceled", "failed", "succeeded")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(st.sampled_from(STATUSES), min_size=1, max_size=8))
 async def test_in_whatever_order_and_however_often_it_is_told_a_payment_ends_the_same(
     database: Database, said: list[str]
