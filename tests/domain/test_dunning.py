@@ -199,7 +199,9 @@ def test_a_part_that_was_transferred_is_no_attempt() -> None:
 
 def test_an_unpaid_purchase_stops_nothing() -> None:
     asked = case(can_collect=False, purpose="purchase")
-    assert done(dunning.steps(asked, TERMS, DUE + 14 * DAY)) == ["remind 4"]
+    assert done(dunning.steps(asked, TERMS, DUE + 13 * DAY)) == ["remind 4"]
+    assert done(dunning.steps(asked, TERMS, DUE + 14 * DAY)) == ["remind 4", "giveUp"]
+    assert not dunning.falls_due(asked, DUE + 14 * DAY)
     assert dunning.stops_at(asked, TERMS) is None
 
 

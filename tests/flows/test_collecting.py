@@ -7,8 +7,10 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.billing.invoices import Invoice
-from tallystick.flows import accounts, collecting
+from tallystick.flows import accounts, buying, collecting
 from tallystick.flows.billing import Billing
+from tallystick.flows.budgets import Author
+from tallystick.kernel.credits import NANO
 from tallystick.store.database import Database
 from tests import make
 from tests.bills import CARD, OTHER_CARD, CardHouse, billing, facts_of, invoice_now, owed, payer, payments_of
@@ -130,6 +132,19 @@ async def test_a_transfer_that_does_not_come_is_reminded_of_and_then_runs_stop(d
         ("subscription.past_due", 28),
     ]
     assert await payments_of(database, invoice) == []
+
+
+async def test_a_purchase_that_nobody_pays_is_given_up_and_stops_nothing(database: Database) -> None:
+    workspace = await make.bare_workspace(database, NOW, plan="pro")
+    author = Author(workspace, "test", None, NOW, IDS)
+    purchase = await buying.buy(database, billing(), 500 * NANO, author)
+    for day in range(31):
+        await turn(database, billing(), workspace, day)
+    told_of = [(kind, day) for kind, day in await told(database, workspace) if day < 31]
+    assert told_of[-5:] == [*[("invoice.reminder", day) for day in (15, 17, 19, 21)], ("invoice.voided", 28)]
+    assert "invoice.past_due" not in [kind for kind, _ in told_of]
+    assert (await buying.find(database, workspace, purchase.id)).status == "failed"
+    assert await standing(database, workspace) == "active"
 
 
 async def test_a_new_card_is_tried_at_once_with_what_is_past_due(database: Database) -> None:

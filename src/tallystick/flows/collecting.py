@@ -17,7 +17,7 @@ from tallystick.domain.billing.dunning import Step
 from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice
 from tallystick.domain.billing.told import instant, invoice_fact
 from tallystick.domain.telling import facts
-from tallystick.flows import issuing, lifecycle, payments, topping_up
+from tallystick.flows import issuing, lifecycle, payments, purchases, topping_up
 from tallystick.flows.billing import Billing
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
@@ -180,6 +180,8 @@ async def _follow_up(conn: Connection, billing: Billing, invoice: Invoice, *, no
             await _remind(conn, billing, case, step, now)
         elif step.kind == "suspend":
             await lifecycle.past_due_in(conn, invoice.workspace_id, now=now, ids=ids)
+        elif step.kind == "giveUp":
+            await purchases.failed_in(conn, invoice, error="It was not paid in time.", now=now, ids=ids)
         elif step.kind == "writeOff":
             invoice.move("giveUp", now)
             invoice.closed_at = now

@@ -23,8 +23,8 @@ from tallystick.domain.billing.payments import (
 )
 from tallystick.kernel.errors import TallystickError
 
-StepKind = Literal["collect", "remind", "suspend", "writeOff"]
-"""`suspend`: new runs are refused from now on (`pastDue`)."""
+StepKind = Literal["collect", "remind", "suspend", "writeOff", "giveUp"]
+"""`suspend`: new runs are refused from now on (`pastDue`). `giveUp`: a purchase that nobody pays is voided."""
 
 LOOK_AGAIN: Final = dt.timedelta(days=1)
 """How long a payment under way is waited for before its invoice is looked at again."""
@@ -101,8 +101,11 @@ def is_under_way(case: Case) -> bool:
 
 
 def falls_due(case: Case, now: dt.datetime) -> bool:
-    """Whether an issued invoice is past due now: an attempt failed, or nothing came by its due date."""
-    if case.invoice.status != ISSUED or not case.invoice.open_minor or is_under_way(case):
+    """Whether an issued invoice is past due now: an attempt failed, or nothing came by its due date.
+
+    A purchase never is: nothing was delivered for it, so nothing is owed.
+    """
+    if case.invoice.status != ISSUED or not case.invoice.open_minor or is_under_way(case) or _is_purchase(case):
         return False
     failed = any(_failed_at(one) is not None for one in case.attempts)
     return failed or (_due_at(case.invoice) <= now and not _first_is_to_come(case))
@@ -126,7 +129,7 @@ def steps(case: Case, terms: Policy, now: dt.datetime) -> tuple[Step, ...]:
         found.append(Step("collect", case.method_at))
     elif tries and not (tries[-1].kind == "collect" and _tried_since(case, tries[-1].at)):
         found.append(tries[-1])
-    return (*found, *(slot for slot in passed if slot.kind in ("suspend", "writeOff")))
+    return (*found, *(slot for slot in passed if slot.kind not in ("collect", "remind")))
 
 
 def next_at(case: Case, terms: Policy, now: dt.datetime) -> dt.datetime | None:
@@ -170,6 +173,10 @@ def _first_is_to_come(case: Case) -> bool:
     return case.can_collect and all(one.status == SUCCEEDED and not one.disputed_minor for one in case.attempts)
 
 
+def _is_purchase(case: Case) -> bool:
+    return case.invoice.purpose == "purchase"
+
+
 def _due_at(invoice: Invoice) -> dt.datetime:
     return invoice.due_at or invoice.issued_at or invoice.created_at
 
@@ -199,9 +206,10 @@ def _slots(case: Case, terms: Policy) -> list[Step]:
     waits = any(one.status == ACTION_REQUIRED for one in case.attempts)
     again: StepKind = "collect" if case.can_collect and not waits else "remind"
     found = [Step(again, _days_after(begun, day, case.zone), n) for n, day in enumerate(terms.retry_days, 1)]
-    # Of a purchase nothing was delivered: whoever does not pay has nothing stopped.
-    if case.invoice.purpose != "purchase":
-        found.append(Step("suspend", _days_after(begun, terms.past_due_days, case.zone)))
+    # Of a purchase nothing was delivered: whoever does not pay has nothing stopped, and it is given up instead.
+    if _is_purchase(case):
+        return [*found, Step("giveUp", _days_after(begun, terms.past_due_days, case.zone))]
+    found.append(Step("suspend", _days_after(begun, terms.past_due_days, case.zone)))
     return [*found, Step("writeOff", _days_after(begun, terms.uncollectible_days, case.zone))]
 
 
