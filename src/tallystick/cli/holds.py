@@ -97,7 +97,7 @@ def show_credits() -> "Call[Any]":
 
     \b
     Example:
-      tally billing credits --format table
+      tally billing credits show --format table
     """
     from tallystick.client import calls
 

@@ -1,8 +1,6 @@
 """`tally billing credits | top-up`, and for operators `tally revenue`: bought credits (row D4)."""
 
-import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +8,7 @@ from tallystick.cli.commands import client_command
 from tallystick.cli.holds import BALANCES, show_credits
 from tallystick.cli.operator import uuid
 from tallystick.cli.output import Table, listed
-from tallystick.cli.root import new_app
+from tallystick.cli.root import _Group, new_app
 
 if TYPE_CHECKING:
     from tallystick.client.replies import Call
@@ -51,11 +49,11 @@ _FIELDS = Table(("field", "value"), _one)
 
 def add_commands(app: typer.Typer) -> None:
     """Add what belongs to `tally billing`."""
-    bought = new_app("Print what the balances have; bought credits: buy, list, give back.")
+    bought = new_app("Print what the balances have; bought credits: buy, list, give back.", cls=_Balances)
     top_up = new_app("Automatic top-up: buy credits whenever the balance is low.")
     app.add_typer(bought, name="credits")
     app.add_typer(top_up, name="top-up")
-    client_command(cast(typer.Typer, _Alone(bought)), "credits", table=BALANCES)(show_credits)
+    client_command(bought, "show", table=BALANCES)(show_credits)
     client_command(bought, "purchase", table=_FIELDS)(purchase)
     client_command(bought, "purchases", table=_PURCHASES)(list_purchases)
     client_command(bought, "checkout")(checkout)
@@ -65,26 +63,13 @@ def add_commands(app: typer.Typer) -> None:
     client_command(top_up, "show", table=_FIELDS)(show_top_up)
 
 
-class _Alone:
-    """Registers a command as what a group does when it is called without one of its verbs."""
+class _Balances(_Group):
+    """A group that shows the balances when it is called without a verb."""
 
-    def __init__(self, group: typer.Typer) -> None:
-        self._group = group
-
-    def command(self, _: str) -> Callable[[Callable[..., None]], None]:
-        def register(command: Callable[..., None]) -> None:
-            def alone(ctx: typer.Context, **given: Any) -> None:
-                if ctx.invoked_subcommand is None:
-                    command(**given)
-
-            own = inspect.signature(command).parameters.values()
-            first = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-            alone.__signature__ = inspect.Signature([first, *own])  # type: ignore[attr-defined]
-            alone.__annotations__ = {item.name: item.annotation for item in (first, *own)}
-            alone.__doc__ = command.__doc__
-            self._group.callback(invoke_without_command=True, no_args_is_help=False)(alone)
-
-        return register
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with the verb that is meant where none is given."""
+        is_bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
+        return super().parse_args(ctx, ["show", *args] if is_bare else args)
 
 
 def purchase(
