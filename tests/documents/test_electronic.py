@@ -93,6 +93,8 @@ def test_others_read_every_amount_as_it_was_meant() -> None:
         assert shown.agreement.net.amount._value == meant.unit_price / 100
         assert shown.product.name._text == meant.description
     assert (read.header.id._text, read.header.type_code._text) == ("INV-000042", "380")
+    # What to write on the transfer has check digits: a bank statement is matched by it.
+    assert settlement.payment_reference._text == "RF29INV000042"
     assert read.header.issue_date_time._value.isoformat() == "2026-04-01"
     assert settlement.terms.children[0].due._value.isoformat() == "2026-04-15"
     assert read.trade.agreement.seller.name._text == SELLER.name

@@ -10,6 +10,7 @@ from tallystick.domain.billing.accounts import BankAccount
 from tallystick.domain.billing.closing import BEFORE, LABELS
 from tallystick.domain.billing.documents import Document, UsedBy, iban_of
 from tallystick.domain.billing.invoices import Line, Party, Tax
+from tallystick.domain.billing.references import creditor_reference, shown
 from tallystick.domain.billing.taxes import REASONS
 from tallystick.gateways.documents.locales import Form
 
@@ -282,7 +283,7 @@ def _pay(form: Form, document: Document, head: Letterhead, seller: Party) -> Jso
         [form.words["iban" if iban_of(bank) else "account"], bank.number],
         [form.words["bic"], bank.bic],
         [form.words["bank"], bank.bank],
-        [form.words["reference"], document.number],
+        [form.words["reference"], shown(creditor_reference(document.number))],
     ]
     return {
         "title": form.words["how_to_pay"],

@@ -13,6 +13,7 @@ from tallystick.domain.billing.accounts import BankAccount
 from tallystick.domain.billing.documents import Document, iban_of
 from tallystick.domain.billing.invoices import Line, Party, Tax
 from tallystick.domain.billing.money import decimal_text, exponent
+from tallystick.domain.billing.references import creditor_reference
 from tallystick.kernel.credits import format_credits
 
 FILE_NAME: Final = "factur-x.xml"
@@ -185,7 +186,7 @@ def _add_delivery(trade: Element, document: Document) -> None:
 def _add_settlement(trade: Element, document: Document, bank: BankAccount | None) -> None:
     invoice = document.invoice
     settled = _in(trade, "ApplicableHeaderTradeSettlement")
-    _add(settled, "PaymentReference", document.number)
+    _add(settled, "PaymentReference", creditor_reference(document.number))
     _add(settled, "InvoiceCurrencyCode", invoice.currency.upper())
     # What is due at once is taken from a method on file: a program must not transfer it, too.
     is_collected = invoice.due_at is not None and invoice.due_at <= document.issued_at
