@@ -1,16 +1,13 @@
 """Periods that end, and what is invoiced for them, through the real flows."""
 
 import datetime as dt
-from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from tallystick.domain.billing.invoices import Invoice, Line, Used
 from tallystick.domain.billing.plans import PlanVersion
-from tallystick.flows import due, issuing, subscriptions
+from tallystick.flows import due, issuing
 from tallystick.flows.billing import Billing
-from tallystick.kernel.credits import NANO
 from tallystick.store import invoices as store
 from tallystick.store import subscriptions as plans
 from tallystick.store.database import Connection, Database
@@ -91,6 +88,3 @@ async def used_of(database: Database, invoice: Invoice) -> list[Used]:
 def charge(own_id: str, amount: str, moment: dt.datetime, **data: Any) -> dict[str, Any]:
     """A report of so many credits, used at `moment`."""
     return {"type": "direct.charge", "id": own_id, "quantity": amount, "at": moment, **data}
-
-
-__all__ = ["NANO", "Decimal", "replace", "subscriptions"]

@@ -1,10 +1,14 @@
 """The end of a billing period: its invoice has what was agreed and used, once (rules M12, M15, M28)."""
 
+import datetime as dt
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
 from tallystick.domain.billing.invoices import DRAFT
+from tallystick.flows.batches import Batch
+from tallystick.flows.names import Item
 from tallystick.kernel.credits import NANO
 from tallystick.store.database import Database
 from tests import bills, make
@@ -118,10 +122,7 @@ async def test_late_and_corrected_usage_goes_on_the_next_invoice_and_names_its_p
     assert sum(one.credits for one in every) == 8 * NANO
 
 
-def make_cancellation(workspace_id, target, now):  # type: ignore[no-untyped-def]
-    from tallystick.flows.batches import Batch
-    from tallystick.flows.names import Item
-
+def make_cancellation(workspace_id: UUID, target: str, now: dt.datetime) -> Batch:
     return Batch([Item(workspace_id, make.cancellation(f"cancel-{target}", "test", target, workspace_id, now))], now)
 
 
