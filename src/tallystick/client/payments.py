@@ -103,11 +103,11 @@ def mark_paid(
 
 def refund_payment(
     payment_uuid: UUID | str, *, reason: str, amount: int | None = None, idempotency_key: str | None = None
-) -> Call[wire.RefundAnswer]:
+) -> Call[wire.PaymentRefundAnswer]:
     """For operators: give a part of a payment back, or without an `amount` all that is still there."""
     body = wire.CreateRefund(reason=reason, amount=amount)
     path = f"/v1/payments/{quote(str(payment_uuid), safe='')}/refunds"
-    return _send("POST", path, wire.RefundAnswer, body, idempotency_key)
+    return _send("POST", path, wire.PaymentRefundAnswer, body, idempotency_key)
 
 
 def import_statement(

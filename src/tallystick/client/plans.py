@@ -107,13 +107,13 @@ def change_plan(
 
 def preview_plan(
     *, plan: str | None = None, credits_count: Amount | None = None, cadence: str | None = None
-) -> Call[billing.PreviewAnswer]:
+) -> Call[billing.ChangePreviewAnswer]:
     """What the same change would do, line by line; nothing is changed.
 
     Raises `TallystickError` with the code `invalidAmount`.
     """
     body = _wanted(plan, credits_count, cadence)
-    return _call("PUT", f"{_AT}/plan", billing.PreviewAnswer, body, query={"preview": "true"})
+    return _call("PUT", f"{_AT}/plan", billing.ChangePreviewAnswer, body, query={"preview": "true"})
 
 
 def revoke_change(*, idempotency_key: str | None = None) -> Call[billing.SubscriptionAnswer]:

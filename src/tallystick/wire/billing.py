@@ -96,7 +96,7 @@ class Preview(Wire):
     tool_runs: Credits
 
 
-class PreviewAnswer(Wire):
+class ChangePreviewAnswer(Wire):
     preview: Preview
 
 

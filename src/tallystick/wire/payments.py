@@ -61,7 +61,7 @@ class PaymentMethodAnswer(Wire):
     payment_method: PaymentMethod | None
 
 
-class Refund(Wire):
+class PaymentRefund(Wire):
     uuid: UUID
     status: Literal["created", "succeeded", "failed"]
     amount: int
@@ -70,8 +70,8 @@ class Refund(Wire):
     finished_at: dt.datetime | None
 
 
-class RefundAnswer(Wire):
-    refund: Refund
+class PaymentRefundAnswer(Wire):
+    refund: PaymentRefund
 
 
 class Payment(Wire):

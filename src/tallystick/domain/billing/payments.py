@@ -212,7 +212,7 @@ class Provider(Protocol):
         Raises `paymentProviderUnavailable`."""
 
     async def refresh(self, told: Told) -> Told:
-        """What was told, as it stands by now: a webhook's own picture may be old. Raises `paymentProviderUnavailable`."""
+        """What was told, as it stands by now: a webhook may be old. Raises `paymentProviderUnavailable`."""
 
     async def close(self) -> None:
         """Close its connections."""

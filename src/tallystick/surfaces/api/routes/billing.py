@@ -35,7 +35,7 @@ async def get_subscription(call: Call) -> wire.SubscriptionAnswer:
     f"{_AT}/plan",
     _WRITER,
     idempotent=True,
-    answers={200: (wire.SubscriptionAnswer, wire.PreviewAnswer)},
+    answers={200: (wire.SubscriptionAnswer, wire.ChangePreviewAnswer)},
     errors=(
         "currencyMismatch",
         "invalidAmount",
@@ -47,7 +47,7 @@ async def get_subscription(call: Call) -> wire.SubscriptionAnswer:
 )
 async def change_plan(
     call: Call, body: wire.ChangePlan, query: wire.ChangePlanQuery
-) -> wire.SubscriptionAnswer | wire.PreviewAnswer:
+) -> wire.SubscriptionAnswer | wire.ChangePreviewAnswer:
     """Change the plan: an upgrade at once with proration, a downgrade with the period's end (rule M25).
 
     With `preview` nothing is changed: the answer says line by line what it would cost today.
@@ -61,7 +61,7 @@ async def change_plan(
     runtime = call.runtime
     if query.preview:
         found = await plan_changes.preview(runtime.database, runtime.billing, _author(call), wanted)
-        return wire.PreviewAnswer(preview=_preview(found))
+        return wire.ChangePreviewAnswer(preview=_preview(found))
     await plan_changes.change_plan(runtime.database, runtime.billing, _author(call, body), wanted)
     return await _answer(call)
 

@@ -59,7 +59,7 @@ async def create_payment(call: Call, id: UUID, body: wire.MarkPaid) -> wire.Paym
         "refundTooLarge",
     ),
 )
-async def create_refund(call: Call, uuid: UUID, body: wire.CreateRefund) -> wire.RefundAnswer:
+async def create_refund(call: Call, uuid: UUID, body: wire.CreateRefund) -> wire.PaymentRefundAnswer:
     """Give a part of a payment back, or all of it; what was owed is taken off its invoice by a credit note."""
     refund = await reversals.refund(
         call.runtime.database,
@@ -69,7 +69,7 @@ async def create_refund(call: Call, uuid: UUID, body: wire.CreateRefund) -> wire
         amount_minor=body.amount,
         reason=body.reason,
     )
-    return wire.RefundAnswer(refund=_refund_on_wire(refund))
+    return wire.PaymentRefundAnswer(refund=_refund_on_wire(refund))
 
 
 @ROUTES.post(
@@ -168,8 +168,8 @@ def _columns(query: wire.StatementOptions) -> lines.Columns:
     )
 
 
-def _refund_on_wire(refund: Refund) -> wire.Refund:
-    return wire.Refund(
+def _refund_on_wire(refund: Refund) -> wire.PaymentRefund:
+    return wire.PaymentRefund(
         uuid=refund.id,
         status=refund.status,
         amount=refund.amount_minor,
