@@ -145,9 +145,17 @@ def _copied(lines: Sequence[Line], amounts: Mapping[int, int]) -> tuple[Line, ..
     for line in lines:
         amount = amounts.get(line.position)
         if amount:
-            part = {} if amount == line.amount_minor else {"quantity": Decimal(1), "unit_price": Decimal(amount)}
-            details = {**line.details, "corrects": line.position}
-            found.append(replace(line, amount_minor=amount, credits=None, details=details, **part))
+            whole = amount == line.amount_minor
+            found.append(
+                replace(
+                    line,
+                    amount_minor=amount,
+                    quantity=line.quantity if whole else Decimal(1),
+                    unit_price=line.unit_price if whole else Decimal(amount),
+                    credits=None,
+                    details={**line.details, "corrects": line.position},
+                )
+            )
     return numbered(found)
 
 

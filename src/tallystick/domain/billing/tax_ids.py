@@ -38,6 +38,8 @@ def check_tax_id(text: str, country: str) -> str:
         return shown
     # A module for each country's numbers; they take the prefix and leave it out.
     module = get_cc_module(owner.lower(), "vat")
+    if module is None:
+        raise AssertionError(f"{owner} is checked, and its numbers have a module")
     try:
         compact = str(module.validate(shown))
     except ValidationError as error:

@@ -102,7 +102,7 @@ async def _choice_page(call: Call, token: str, link: Link, asked: str | None) ->
     """How many: with a number its price, and the button that buys it."""
     billing, database = call.runtime.billing, call.runtime.database
     terms = billing.purchases
-    overview = await overviews.overview(database, link.workspace_id)
+    overview = await overviews.overview(database, link.workspace_id, provider=billing.settings.payment_provider)
     now = await identity.clock_of(database, link.workspace_id) or call.received_at
     quote: Quote | None = None
     error: TallystickError | None = None
@@ -144,7 +144,7 @@ async def _purchase_page(call: Call, token: str, link: Link, asked: str) -> Repl
     if purchase_id is None:
         raise TallystickError("purchaseNotFound", "There is no such purchase.", id=asked[:64])
     found = await queries.one(database, link.workspace_id, purchase_id)
-    overview = await overviews.overview(database, link.workspace_id)
+    overview = await overviews.overview(database, link.workspace_id, provider=billing.settings.payment_provider)
     here = f"{buying.PAGE_PATH}/{token}"
     pay_url = found.action_url
     by_transfer = found.provider == "offline"
