@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from tallystick.domain.billing.invoices import Invoice
-from tallystick.flows import accounts, buying, collecting
+from tallystick.flows import accounts, buying, collecting, payments
 from tallystick.flows.billing import Billing
 from tallystick.flows.budgets import Author
 from tallystick.kernel.credits import NANO
@@ -77,6 +77,20 @@ async def test_a_card_that_fails_is_tried_four_times_more_and_then_new_runs_stop
     assert await standing(database, workspace) == "past_due"
     now = await invoice_now(database, invoice)
     assert (now.status, now.next_at, now.attempts) == ("past_due", NOW + 90 * DAY, 5)
+
+
+async def test_what_two_decide_on_at_once_is_tried_once(database: Database) -> None:
+    house = CardHouse(declines={CARD.id})
+    workspace = await payer(database, NOW, house)
+    invoice = await owed(database, workspace, 9_900, NOW)
+    # Both have seen that nothing was tried; the second is late by a whole attempt.
+    first, second = [
+        await payments.collect(database, billing(house), workspace, invoice.id, now=NOW, ids=IDS, after=0)
+        for _ in range(2)
+    ]
+    assert first is not None
+    assert (first.status, second) == ("failed", None)
+    assert house.asked == 1
 
 
 async def test_in_the_end_it_is_written_off_once(database: Database) -> None:

@@ -13,7 +13,6 @@ from typing import Final
 from uuid import UUID
 
 from tallystick.domain.billing import dunning
-from tallystick.domain.billing.dunning import Step
 from tallystick.domain.billing.invoices import DRAFT, OPEN, Invoice
 from tallystick.domain.billing.told import instant, invoice_fact
 from tallystick.domain.telling import facts
@@ -142,21 +141,16 @@ async def _attend_to_invoice(
     """Of an open invoice, what its schedule says: asked for first, told and stopped only then."""
     async with database.read(workspace_id) as conn:
         invoice = await invoices.find(conn, workspace_id, invoice_id)
-        steps = await _steps(conn, billing, invoice, now)
-    if any(step.kind == "collect" for step in steps):
-        await payments.collect(database, billing, workspace_id, invoice_id, now=now, ids=ids)
+        case = await payments.case_of(conn, billing, invoice)
+    if invoice.status in OPEN and any(step.kind == "collect" for step in dunning.steps(case, billing.dunning, now)):
+        known = len(case.attempts)
+        await payments.collect(database, billing, workspace_id, invoice_id, now=now, ids=ids, after=known)
 
     async def work(conn: Connection) -> None:
         await payments.lock_workspace(conn, workspace_id, now, ids)
         await _follow_up(conn, billing, await invoices.lock(conn, workspace_id, invoice_id), now=now, ids=ids)
 
     await database.run(work)
-
-
-async def _steps(conn: Connection, billing: Billing, invoice: Invoice, now: dt.datetime) -> tuple[Step, ...]:
-    if invoice.status not in OPEN:
-        return ()
-    return dunning.steps(await payments.case_of(conn, billing, invoice), billing.dunning, now)
 
 
 async def _follow_up(conn: Connection, billing: Billing, invoice: Invoice, *, now: dt.datetime, ids: Ids) -> None:

@@ -59,6 +59,7 @@ async def collect(
     now: dt.datetime,
     ids: Ids,
     purpose: PaymentPurpose | None = None,
+    after: int | None = None,
 ) -> Payment | None:
     """Charge the method on file for what is open of an invoice; how the attempt stands then.
 
@@ -66,11 +67,12 @@ async def collect(
     never a second one beside it. One that waits for its owner is given up for a method that came on file since. None
     where nothing is to be got: the invoice is not open, or there is no method on file that can be charged. Raises
     `invoiceNotFound`, and `paymentProviderUnavailable` where nobody knows what became of it: call again later.
-    `purpose` is the invoice's unless it is an automatic top-up.
+    `purpose` is the invoice's unless it is an automatic top-up. `after` is how many attempts the caller knows of: where
+    another was made since, somebody else has done what was asked for, and no new one begins.
     """
 
     def begin(conn: Connection) -> Awaitable[_Begun | None]:
-        return _begin(conn, workspace_id, invoice_id, purpose, now=now, ids=ids)
+        return _begin(conn, workspace_id, invoice_id, purpose, after, now=now, ids=ids)
 
     begun = await database.run(begin)
     if begun is not None and begun.is_superseded:
@@ -254,6 +256,7 @@ async def _begin(
     workspace_id: UUID,
     invoice_id: UUID,
     purpose: PaymentPurpose | None,
+    after: int | None,
     *,
     now: dt.datetime,
     ids: Ids,
@@ -265,7 +268,7 @@ async def _begin(
     unfinished = next((one for one in every if one.is_unfinished), None)
     if unfinished is not None:
         return await _resumed(conn, unfinished, invoice, account, now)
-    if not invoice.open_minor or not can_collect(account):
+    if not invoice.open_minor or not can_collect(account) or (after is not None and len(every) > after):
         return None
     number = sum(one.key.startswith(_PREFIX) for one in every) + 1
     payment = Payment(
