@@ -188,7 +188,7 @@ async def _follow_up(conn: Connection, billing: Billing, invoice: Invoice, *, no
     await invoices.save(conn, invoice)
 
 
-async def _remind(conn: Connection, billing: Billing, case: dunning.Case, step: Step, now: dt.datetime) -> None:
+async def _remind(conn: Connection, billing: Billing, case: dunning.Case, step: dunning.Step, now: dt.datetime) -> None:
     """Once for each day of the schedule, whoever asks for it how often."""
     day = dunning.begun_at(case).isoformat()
     fact = invoice_fact(
