@@ -68,7 +68,7 @@ async def collect(
     where nothing is to be got: the invoice is not open, or there is no method on file that can be charged. Raises
     `invoiceNotFound`, and `paymentProviderUnavailable` where nobody knows what became of it: call again later.
     `purpose` is the invoice's unless it is an automatic top-up. `after` is how many attempts the caller knows of: where
-    another was made since, somebody else has done what was asked for, and no new one begins.
+    another was made since, somebody else is at it or has done it, and nothing is asked for.
     """
 
     def begin(conn: Connection) -> Awaitable[_Begun | None]:
@@ -265,10 +265,12 @@ async def _begin(
     account = await accounts.read(conn, workspace_id)
     invoice = await invoices.lock(conn, workspace_id, invoice_id)
     every = await store.of_invoice(conn, workspace_id, invoice_id)
+    if after is not None and len(every) > after:
+        return None
     unfinished = next((one for one in every if one.is_unfinished), None)
     if unfinished is not None:
         return await _resumed(conn, unfinished, invoice, account, now)
-    if not invoice.open_minor or not can_collect(account) or (after is not None and len(every) > after):
+    if not invoice.open_minor or not can_collect(account):
         return None
     number = sum(one.key.startswith(_PREFIX) for one in every) + 1
     payment = Payment(
