@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx2
@@ -72,12 +73,16 @@ async def customer(runtime: Runtime, http: httpx2.AsyncClient, operator: Caller)
     return Customer(workspace_id, Caller(http, text), operator)
 
 
-async def test_a_public_client_finds_its_fields_with_amounts_in_cents(customer: Customer) -> None:
+async def test_a_public_client_finds_its_fields_with_amounts_in_cents(
+    customer: Customer, http: httpx2.AsyncClient
+) -> None:
     answer = await customer.owner.get("/v1/billing/subscriptions/invoices")
     [invoice] = answer.json()["invoices"]
     assert (invoice["isPaid"], invoice["currency"], invoice["amount"]) == (False, "usd", 5_000)
     assert invoice["dueDate"].endswith("Z")
-    assert invoice["url"].endswith(f"/billing/invoices/{invoice['number']}")
+    # Whoever has the address reads the invoice in a browser, without a login.
+    seen = await http.get(urlsplit(invoice["url"]).path)
+    assert (seen.status_code, seen.content[:5]) == (200, b"%PDF-")
     assert invoice["pdfUrl"].endswith(f"/v1/invoices/{invoice['id']}/pdf")
     assert (invoice["status"], invoice["periodStart"]) == ("issued", BORN.isoformat().replace("+00:00", "Z"))
     limited = await customer.owner.get("/v1/billing/subscriptions/invoices", params={"limit": "1", "offset": "1"})

@@ -8,6 +8,7 @@ import base64
 import binascii
 import datetime as dt
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -49,6 +50,11 @@ async def sign(database: Database, link: Link, *, now: dt.datetime, ids: Ids) ->
 
     The key is made when the first link is.
     """
+    return (await sign_all(database, [link], now=now, ids=ids))[0]
+
+
+async def sign_all(database: Database, wanted: Sequence[Link], *, now: dt.datetime, ids: Ids) -> list[str]:
+    """The text of each of these links, in their order."""
 
     async def work(conn: Connection) -> dict[UUID, bytes]:
         known = await signing.keys(conn)
@@ -59,9 +65,12 @@ async def sign(database: Database, link: Link, *, now: dt.datetime, ids: Ids) ->
         return known
 
     key_id, secret = next(iter((await database.run(work, admin=True)).items()))
-    expires = int(link.expires_at.timestamp())
-    content = msgspec.msgpack.encode(_Content(key_id, link.purpose, link.workspace_id, expires, link.subject))
-    return f"{_text(content)}.{_text(_mac(secret, content))}"
+    texts = []
+    for link in wanted:
+        expires = int(link.expires_at.timestamp())
+        content = msgspec.msgpack.encode(_Content(key_id, link.purpose, link.workspace_id, expires, link.subject))
+        texts.append(f"{_text(content)}.{_text(_mac(secret, content))}")
+    return texts
 
 
 async def check(database: Database, text: str, purpose: str, *, now: dt.datetime) -> Link:

@@ -1,6 +1,7 @@
 """Invoices and credit notes: what is owed, what it rests on, and what an operator does about it."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +12,7 @@ from tallystick.domain.billing.invoices import PAID, Invoice, Line, Party, Tax
 from tallystick.domain.billing.payments import Payment
 from tallystick.domain.identity.rights import BILLING_READ
 from tallystick.domain.times import check_time
-from tallystick.flows import due, invoices
+from tallystick.flows import documents, due, invoices
 from tallystick.flows.invoices import Asked, CustomLine
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.periods import Period
@@ -38,7 +39,8 @@ async def list_subscription_invoices(call: Call, query: wire.AllOrPage) -> wire.
         kind="invoice",
         issued=True,
     )
-    return wire.SubscriptionInvoicesAnswer(invoices=[_short(call, invoice) for invoice in found])
+    urls = await _urls(call, found)
+    return wire.SubscriptionInvoicesAnswer(invoices=[_short(call, invoice, urls) for invoice in found])
 
 
 @ROUTES.get(_PATH, requires(BILLING_READ))
@@ -52,7 +54,8 @@ async def list_invoices(call: Call, query: wire.InvoicesQuery) -> wire.InvoicesA
         kind=query.kind,
         status=query.status,
     )
-    return wire.InvoicesAnswer(invoices=[wire.Invoice(**_fields(call, invoice)) for invoice in found])
+    urls = await _urls(call, found)
+    return wire.InvoicesAnswer(invoices=[wire.Invoice(**_fields(call, invoice, urls)) for invoice in found])
 
 
 @ROUTES.get(f"{_PATH}/upcoming", requires(BILLING_READ), errors=("subscriptionNotFound",))
@@ -167,16 +170,17 @@ async def credit_invoice(call: Call, id: UUID, body: wire.CreditInvoice) -> wire
 async def _answer(call: Call, workspace_id: UUID, invoice_id: UUID) -> wire.InvoiceAnswer:
     found = await queries.invoice(call.runtime.database, workspace_id, invoice_id)
     invoice = found.invoice
+    urls = await _urls(call, [invoice, *found.notes])
     return wire.InvoiceAnswer(
         invoice=wire.InvoiceInFull(
-            **_fields(call, invoice),
+            **_fields(call, invoice, urls),
             seller=_party(invoice.seller),
             buyer=_party(invoice.buyer),
             lines=[_line(line) for line in found.lines],
             taxes=[_tax(tax) for tax in invoice.taxes],
             usage=[_usage(used) for used in found.used],
             payments=[_payment(payment) for payment in found.payments],
-            credit_notes=[wire.Invoice(**_fields(call, note)) for note in found.notes],
+            credit_notes=[wire.Invoice(**_fields(call, note, urls)) for note in found.notes],
         )
     )
 
@@ -186,12 +190,24 @@ def _asked(call: Call, workspace_id: UUID, body: object, reason: str) -> Asked:
     return Asked(call.principal.actor, reason, request)
 
 
-def _short(call: Call, invoice: Invoice) -> wire.SubscriptionInvoice:
-    fields = _fields(call, invoice)
+async def _urls(call: Call, found: Sequence[Invoice]) -> Mapping[UUID, str]:
+    """Where a browser finds each of these invoices of one workspace without a login, for those that are issued."""
+    issued = [invoice.id for invoice in found if invoice.number]
+    if not issued:
+        return {}
+    runtime = call.runtime
+    made = await documents.links_to(
+        runtime.database, runtime.billing, found[0].workspace_id, issued, now=call.received_at, ids=call.ids
+    )
+    return {one: link.url for one, link in made.items()}
+
+
+def _short(call: Call, invoice: Invoice, urls: Mapping[UUID, str]) -> wire.SubscriptionInvoice:
+    fields = _fields(call, invoice, urls)
     return wire.SubscriptionInvoice(**{name: fields[name] for name in wire.SubscriptionInvoice.__struct_fields__})
 
 
-def _fields(call: Call, invoice: Invoice) -> dict[str, Any]:
+def _fields(call: Call, invoice: Invoice, urls: Mapping[UUID, str]) -> dict[str, Any]:
     base = call.runtime.billing.public_url
     return {
         "id": invoice.id,
@@ -216,7 +232,7 @@ def _fields(call: Call, invoice: Invoice) -> dict[str, Any]:
         "corrects_id": invoice.corrects,
         "reason": invoice.reason or None,
         "created_at": invoice.created_at,
-        "url": f"{base}/billing/invoices/{invoice.number}" if invoice.number else None,
+        "url": urls.get(invoice.id),
         "pdf_url": f"{base}/v1/invoices/{invoice.id}/pdf" if invoice.number else None,
     }
 
