@@ -16,7 +16,7 @@ from tallystick.domain.telling.facts import CHANGE_PENDING
 from tallystick.kernel.credits import format_credits
 from tallystick.kernel.errors import TallystickError
 from tallystick.kernel.ids import Ids
-from tallystick.store import audit, catalog, facts, subscriptions, workspaces
+from tallystick.store import audit, catalog, facts, ledger, subscriptions, workspaces
 from tallystick.store.database import Connection, Database
 
 
@@ -106,7 +106,9 @@ async def migrate(
         plan = await subscriptions.plan_version(conn, plan_version_id)
         if plan.retired_at is not None:
             raise TallystickError("invalidPlan", "This version is retired.", field="id", id=str(plan.id))
-        moved = await subscriptions.migrate(conn, plan, workspace_ids, now)
+        found = await subscriptions.migratable(conn, plan, workspace_ids)
+        await ledger.lock_books(conn, found)
+        moved = await subscriptions.migrate(conn, plan, found, now)
         told = [
             account_fact(
                 workspace_id,

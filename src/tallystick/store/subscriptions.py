@@ -88,14 +88,25 @@ async def retire(conn: Connection, plan_version_id: UUID, now: dt.datetime) -> N
     await conn.execute(SQL["retire"], {"id": plan_version_id, "now": now})
 
 
-async def migrate(
-    conn: Connection, to: PlanVersion, workspace_ids: Collection[UUID] | None, now: dt.datetime
-) -> dict[UUID, dt.datetime]:
-    """Put who is on an older version of the same plan and cadence on `to` from the next period on: whom, and when.
+async def migratable(conn: Connection, to: PlanVersion, workspace_ids: Collection[UUID] | None) -> list[UUID]:
+    """Who of these is on an older version of the same plan and cadence and asked for no other change; None: of all."""
+    rows = await (await conn.execute(SQL["migratable"], _migration(to, workspace_ids))).fetchall()
+    return [row["workspace_id"] for row in rows]
 
-    Who asked for another change keeps it. None: every workspace.
+
+async def migrate(
+    conn: Connection, to: PlanVersion, workspace_ids: Collection[UUID], now: dt.datetime
+) -> dict[UUID, dt.datetime]:
+    """Put those that still are `migratable` on `to` from the next period on: whom, and when.
+
+    Their balances must be locked: a renewal under way writes the subscription, too.
     """
-    given = {
+    rows = await (await conn.execute(SQL["migrate"], _migration(to, workspace_ids) | {"now": now})).fetchall()
+    return {row["workspace_id"]: row["ends_at"] for row in rows}
+
+
+def _migration(to: PlanVersion, workspace_ids: Collection[UUID] | None) -> dict[str, Any]:
+    return {
         "to": to.id,
         "plan": to.plan,
         "version": to.version,
@@ -103,10 +114,7 @@ async def migrate(
         "currency": to.currency,
         "workspace_id": to.workspace_id,
         "workspace_ids": None if workspace_ids is None else sorted(workspace_ids),
-        "now": now,
     }
-    rows = await (await conn.execute(SQL["migrate"], given)).fetchall()
-    return {row["workspace_id"]: row["ends_at"] for row in rows}
 
 
 async def lock_person(conn: Connection, person_id: UUID) -> None:

@@ -38,6 +38,17 @@ SELECT coalesce(max(version), 0) + 1 AS version FROM plan_version WHERE plan = %
 -- name: retire
 UPDATE plan_version SET retired_at = %(now)s::timestamptz WHERE id = %(id)s::uuid AND retired_at IS NULL
 
+-- name: migratable
+SELECT s.workspace_id
+FROM subscription AS s
+JOIN plan_version AS p ON p.id = s.plan_version_id
+WHERE s.ended_at IS NULL AND p.plan = %(plan)s::text AND p.version < %(version)s::int
+    AND p.cadence = %(cadence)s::text AND p.currency = %(currency)s::text
+    AND (s.pending_kind IS NULL OR s.pending_kind = 'migration')
+    AND (CASE WHEN %(workspace_id)s::uuid IS NULL THEN p.workspace_id IS NULL
+        ELSE s.workspace_id = %(workspace_id)s::uuid END)
+    AND (%(workspace_ids)s::uuid[] IS NULL OR s.workspace_id = ANY(%(workspace_ids)s::uuid[]))
+
 -- name: migrate
 -- Those on an older version of the same plan, cadence and currency, contracts only to their own.
 UPDATE subscription AS s
