@@ -122,6 +122,10 @@ async def rows(runtime: Runtime) -> dict[str, int]:
 def assert_named(answer: httpx2.Response) -> str:
     """It is a 4xx in our shape, of a code that has this very status."""
     assert 400 <= answer.status_code < 500, answer.text
+    if answer.headers["content-type"].startswith("text/html"):
+        # A page says it in words, to a person.
+        assert "<h1>" in answer.text
+        return ""
     reason = str(answer.json()["reason"])
     assert problems.STATUS[reason] == answer.status_code
     assert set(answer.json()) == {"errorMessage", "reason", "details"}

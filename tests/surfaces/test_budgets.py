@@ -282,7 +282,8 @@ async def test_the_state_of_the_subscription_and_the_run_quota_refuse(house: Hou
 async def test_a_plan_that_invoices_goes_beyond_its_credits(house: House, runtime: Runtime) -> None:
     async with runtime.database.data() as conn:
         await conn.execute(
-            b"UPDATE subscription SET plan_version_id = (SELECT id FROM plan_version WHERE plan = 'enterprise')"
+            b"UPDATE subscription SET plan_version_id = (SELECT id FROM plan_version"
+            b" WHERE plan = 'enterprise' AND version = 1 AND workspace_id IS NULL)"
             b" WHERE workspace_id = %s",
             [house.uuid],
         )
