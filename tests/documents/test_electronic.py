@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tallystick.domain.billing.accounts import Address, BankAccount
 from tallystick.domain.billing.documents import Document
 from tallystick.domain.billing.invoices import Party, Tax
-from tallystick.domain.billing.money import decimal_text
 from tallystick.gateways.documents import facturx
 from tallystick.gateways.documents.pdf import Look, Printer
+from tallystick.kernel.currencies import decimal_text
 from tallystick.kernel.errors import TallystickError
 from tests.documents import samples
 from tests.documents.checking import violations

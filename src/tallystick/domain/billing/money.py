@@ -1,19 +1,9 @@
-"""Money in minor units (cents), by currency: how many there are in one, and how an amount is written."""
+"""Arithmetic of money in minor units (cents): how invoices round, and how an amount is split without losing any."""
 
 from typing import Final
 
-from tallystick.kernel.credits import divide_half_even
-from tallystick.kernel.currencies import decimal_text, exponent
-
-__all__ = ["PPM", "decimal_text", "exponent", "round_half_up", "share", "split"]
-
 PPM: Final = 1_000_000
 """A whole, where a share is in parts per million."""
-
-
-def share(minor: int, part: int, whole: int) -> int:
-    """`minor × part / whole` in minor units, rounded once, halves to even. `whole` > 0."""
-    return divide_half_even(minor * part, whole)
 
 
 def round_half_up(numerator: int, denominator: int) -> int:

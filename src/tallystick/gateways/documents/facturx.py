@@ -12,9 +12,9 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 from tallystick.domain.billing.accounts import BankAccount
 from tallystick.domain.billing.documents import Document, iban_of
 from tallystick.domain.billing.invoices import Line, Party, Tax
-from tallystick.domain.billing.money import decimal_text, exponent
 from tallystick.domain.billing.references import creditor_reference
 from tallystick.kernel.credits import format_credits
+from tallystick.kernel.currencies import decimal_text, exponent
 
 FILE_NAME: Final = "factur-x.xml"
 PROFILE: Final = "urn:cen.eu:en16931:2017"

@@ -13,8 +13,8 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_interval
 from babel.numbers import NumberPattern, format_decimal, format_percent
 
-from tallystick.domain.billing.money import exponent
 from tallystick.kernel.credits import NANO
+from tallystick.kernel.currencies import exponent
 
 FALLBACK: Final = "en"
 _LEFT_TO_RIGHT: Final = "\u200e"

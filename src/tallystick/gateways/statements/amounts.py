@@ -5,7 +5,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
-from tallystick.domain.billing.money import exponent
+from tallystick.kernel.currencies import exponent
 from tallystick.kernel.errors import TallystickError
 
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
